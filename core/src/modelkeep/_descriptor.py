@@ -1,0 +1,89 @@
+"""Application descriptors: the module that tells how an application is served, kept as source."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from modelkeep._digest import digest
+from modelkeep._errors import InvalidError
+from modelkeep._key import ApplicationKey
+
+#: The largest descriptor module, in bytes.
+LIMIT: Final = 16 << 20
+
+
+class Handle:
+    """Refers to the module file of a descriptor that is to be published, known as `Descriptor.Handle`.
+
+    Attributes:
+        path: The file.
+        descriptor: What is in it now.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], name: str | None = None) -> None:
+        """Read a module file; nothing of it runs.
+
+        Args:
+            path: A Python source file.
+            name: The name of the application, by default that of the file without its suffix.
+
+        Raises:
+            InvalidError: The file can't be read, or the name is no application name.
+        """
+        try:
+            self.path = Path(path)
+            source = self.path.read_bytes()
+        except (OSError, TypeError, ValueError) as error:
+            raise InvalidError(f"The module of an application can not be read from {path!r:.200}: {error}") from error
+        self.descriptor = Descriptor(ApplicationKey(self.path.stem if name is None else name), source)
+
+    def __repr__(self) -> str:
+        return f"Handle({str(self.path)!r}, {str(self.descriptor.name)!r})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Descriptor:
+    """What an application is served by.
+
+    Attributes:
+        name: The name of the application.
+        source: Its module, byte for byte as it was published.
+
+    Raises:
+        InvalidError: The name is no application name, or the source is not bytes or longer than 16 MiB.
+    """
+
+    Key = ApplicationKey
+    Handle = Handle
+
+    name: ApplicationKey
+    source: bytes = dataclasses.field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", ApplicationKey(self.name))
+        if not isinstance(self.source, bytes) or len(self.source) > LIMIT:
+            raise InvalidError(f"The source of application {self.name!r} must be bytes, at most {LIMIT} of them")
+
+    @property
+    def digest(self) -> str:
+        """The digest of the source."""
+        return digest(self.source)
+
+    def load(self) -> ModuleType:
+        """Run the source as a new module and return it; the only method that runs code of an application.
+
+        Raises:
+            InvalidError: The source is not Python.
+        """
+        module = ModuleType(self.name)
+        module.__file__ = f"<application {self.name}>"
+        try:
+            code = compile(self.source, module.__file__, "exec")
+        except (SyntaxError, ValueError) as error:
+            raise InvalidError(f"The module of application {self.name!r} is not Python: {error}") from error
+        exec(code, vars(module))
+        return module

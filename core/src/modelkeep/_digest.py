@@ -1,0 +1,43 @@
+"""Digests of what is stored: BLAKE3, written `blake3:<64 hex digits>`.
+
+Source of the function: https://github.com/BLAKE3-team/BLAKE3-specs
+"""
+
+from __future__ import annotations
+
+from pickle import PickleBuffer
+from typing import TYPE_CHECKING, Final
+
+from blake3 import blake3
+
+from modelkeep._errors import InvalidError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+PREFIX: Final = "blake3:"
+#: Below this many bytes one thread hashes faster than two.
+_PARALLEL: Final = 4 << 20
+
+Hasher = blake3
+
+
+def octets(data: Buffer) -> memoryview:
+    """Show any contiguous buffer as flat, read-only bytes, without a copy.
+
+    Args:
+        data: bytes, bytearray, memoryview, mmap, a numpy array of any shape and type.
+
+    Raises:
+        InvalidError: It is no buffer, or one that is not contiguous.
+    """
+    try:
+        return PickleBuffer(data).raw().toreadonly()
+    except (TypeError, BufferError, ValueError) as error:
+        raise InvalidError(f"Bytes or a contiguous buffer of bytes is needed, not {type(data).__name__}: {error}") from error
+
+
+def digest(data: Buffer) -> str:
+    """Return `blake3:<hex>` of the bytes."""
+    view = memoryview(data)
+    return PREFIX + blake3(view, max_threads=blake3.AUTO if view.nbytes >= _PARALLEL else 1).hexdigest()

@@ -1,0 +1,105 @@
+"""The manifest of a package: data, never run."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import keyword
+from collections.abc import Mapping
+from typing import Final, Self
+
+from modelkeep import _toml
+from modelkeep._errors import InvalidError
+from modelkeep._key import ProjectKey, ReleaseKey
+
+#: The native manifest in the root of a package.
+NATIVE: Final = "__modelkeep__.toml"
+#: ForML's manifest, a Python module of four literals.
+FORML: Final = "__4ml__.py"
+#: The largest manifest that is read, in bytes.
+LIMIT: Final = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a package says of itself.
+
+    Attributes:
+        name: The project that it is a release of.
+        version: The version of the release.
+        package: The dotted name of the Python package inside with the project's code.
+        modules: Where to find a component: its name -> a dotted module name, absolute or relative to `package`.
+
+    Raises:
+        InvalidError: An attribute can not be right.
+    """
+
+    name: ProjectKey
+    version: ReleaseKey
+    package: str
+    modules: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", ProjectKey(self.name))
+        object.__setattr__(self, "version", ReleaseKey(self.version))
+        _dotted("package", self.package)
+        if not isinstance(self.modules, Mapping):
+            raise InvalidError(f"modules of a manifest is a mapping, not {type(self.modules).__name__}")
+        for name, module in self.modules.items():
+            if not isinstance(name, str) or not name:
+                raise InvalidError(f"modules of a manifest maps names to modules, {name!r} is no name")
+            _dotted(f"module {name!r}", module.removeprefix(".") if isinstance(module, str) else module)
+        object.__setattr__(self, "modules", dict(self.modules))
+
+    def dumps(self) -> str:
+        """Write the manifest as TOML."""
+        head = [("name", self.name), ("version", str(self.version)), ("package", self.package)]
+        return _toml.lines(head) + _toml.table("modules", self.modules)
+
+    @classmethod
+    def loads(cls, text: str) -> Self:
+        """Read a native manifest.
+
+        Raises:
+            InvalidError: It is not the TOML of a manifest.
+        """
+        import tomllib
+
+        try:
+            return cls._of(tomllib.loads(text))
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise InvalidError(f"{NATIVE} is not TOML: {error}") from error
+
+    @classmethod
+    def loads_forml(cls, source: str) -> Self:
+        """Read ForML's manifest by parsing its literals; nothing of it runs.
+
+        Raises:
+            InvalidError: It is not Python, or a value is an expression instead of a literal.
+        """
+        data: dict[str, object] = {}
+        try:
+            for node in ast.parse(source).body:
+                match node:
+                    case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.isupper():
+                        data[name.lower()] = ast.literal_eval(value)
+                    case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if name.isupper():
+                        data[name.lower()] = ast.literal_eval(value)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+            raise InvalidError(f"{FORML} must hold plain literals, it is read and never run: {error}") from error
+        return cls._of(data)
+
+    @classmethod
+    def _of(cls, data: Mapping[str, object]) -> Self:
+        lost = [key for key in ("name", "version", "package") if key not in data]
+        if lost:
+            raise InvalidError(f"The manifest lacks {', '.join(lost)}")
+        # the constructor checks each of them
+        return cls(data["name"], data["version"], data["package"], data.get("modules", {}))  # type: ignore[arg-type]
+
+
+def _dotted(what: str, name: object) -> None:
+    if not isinstance(name, str) or not all(
+        part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")
+    ):
+        raise InvalidError(f"The {what} of a manifest is a dotted Python name, not {name!r:.100}")

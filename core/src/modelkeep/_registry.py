@@ -1,0 +1,200 @@
+"""The contract of a registry."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from modelkeep import _content
+from modelkeep._artifact import Artifact
+from modelkeep._errors import MissingError
+from modelkeep._key import GenerationKey, ProjectKey, ReleaseKey
+from modelkeep._package import Package
+from modelkeep._scratch import scratch
+from modelkeep._tag import Tag
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class Registry(ABC):
+    """Keeps the releases of projects and the generations of their states.
+
+    This class is what a backend implements. Loading one by name wraps it so that every method
+
+    - is given keys, never plain strings or numbers (authors may rely on it),
+    - may let any exception of its engine pass: it reaches the caller as StorageError.
+
+    Every method owes: MissingError for a project or release that is not there, at the call and not at a later
+    iteration; CorruptedError for stored bytes that do not match their digest; safety in any number of threads and
+    processes, before and after a fork. A backend can be pickled, and is equal to another one of the same place.
+    """
+
+    def __init__(self, staging: str | os.PathLike[str] | None = None) -> None:
+        """Remember where packages are mounted.
+
+        Args:
+            staging: A folder that every node which runs a project can reach. Without one, a private temporary folder
+                serves this machine until the process exits.
+        """
+        self._staging = None if staging is None else Path(staging).expanduser()
+        self._private: tuple[int, Path] | None = None
+
+    @abstractmethod
+    def projects(self) -> Iterable[ProjectKey]:
+        """List the projects that have a release, ascending by name.
+
+        An empty store lists nothing, and listing creates nothing.
+        """
+
+    @abstractmethod
+    def releases(self, project: ProjectKey) -> Iterable[ReleaseKey]:
+        """List the releases of a project, ascending by version, spelled as they were pushed.
+
+        Raises:
+            MissingError: There is no such project.
+        """
+
+    @abstractmethod
+    def generations(self, project: ProjectKey, release: ReleaseKey) -> Iterable[GenerationKey]:
+        """List the generations of a release, ascending.
+
+        Raises:
+            MissingError: There is no such release.
+        """
+
+    def latest(self, project: ProjectKey, release: ReleaseKey) -> GenerationKey | None:
+        """Find the generation with the highest number; None when there is none yet.
+
+        Backends that can find it without listing all of them override this.
+
+        Raises:
+            MissingError: There is no such release.
+        """
+        return max(self.generations(project, release), default=None)
+
+    @abstractmethod
+    def push(self, package: Package) -> None:
+        """Publish a package as a release, durably: `package.manifest` names the project and version.
+
+        Of several pushers of equal versions exactly one wins. A failed push leaves nothing visible.
+
+        Raises:
+            ConflictError: The release exists; it was left as it is.
+        """
+
+    @abstractmethod
+    def pull(self, project: ProjectKey, release: ReleaseKey) -> Package:
+        """Get a private copy of a package, byte for byte as it was pushed (a folder as a folder).
+
+        Raises:
+            MissingError: There is no such release.
+        """
+
+    def mount(self, project: ProjectKey, release: ReleaseKey) -> Artifact:
+        """Install a package under the staging folder, for loading its modules.
+
+        An installation is reused as long as nobody edited it. Mounting may run in parallel on many nodes.
+
+        Raises:
+            MissingError: There is no such release.
+        """
+        package = self.pull(project, release)
+        folder = self._mounts() / project
+        fresh = package.install(folder / f"{release.canonical}-{uuid4().hex}")
+        shared = folder / f"{release.canonical}-{package.digest.rpartition(':')[2]}"
+        with contextlib.suppress(OSError):
+            if not shared.exists():
+                fresh.path.rename(shared)
+                return Artifact(shared, package.manifest)
+            if _installed(shared) == _installed(fresh.path):
+                _content.discard(fresh.path)
+                return Artifact(shared, package.manifest)
+        # lost a race to install it, or somebody edited the shared one: what is fresh is right
+        return fresh
+
+    def _mounts(self) -> Path:
+        if self._staging is not None:
+            return self._staging
+        if self._private is None or self._private[0] != os.getpid():
+            warnings.warn(
+                f"{self!r} has no staging folder: packages are mounted in a temporary one, for this machine only",
+                stacklevel=4,
+            )
+            self._private = os.getpid(), scratch()
+        return self._private[1]
+
+    @abstractmethod
+    def write(self, project: ProjectKey, release: ReleaseKey, sid: UUID, state: Buffer) -> None:
+        """Stage a state, to be committed by `close`. Nothing is promised, and nothing visible, before that.
+
+        Args:
+            project: The project.
+            release: A release that exists.
+            sid: The id of the state, new in this release.
+            state: Any contiguous buffer of bytes; the caller may change it as soon as this returns.
+
+        Raises:
+            MissingError: There is no such release; no trace was left.
+            ConflictError: The id has other bytes already. (The same bytes again are fine.)
+        """
+
+    @abstractmethod
+    def read(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID) -> bytes:
+        """Get a state of a generation, verified; `b''` for an id that the generation does not name.
+
+        Raises:
+            MissingError: There is no such generation.
+        """
+
+    def view(
+        self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID
+    ) -> AbstractContextManager[memoryview]:
+        """Look at a state without copying it, where the backend can: read-only, verified, valid until the block ends.
+
+        Raises:
+            MissingError: There is no such generation, or it does not name that id.
+        """
+        return self._viewing(project, release, generation, sid)
+
+    @contextlib.contextmanager
+    def _viewing(
+        self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID
+    ) -> Iterator[memoryview]:
+        if sid not in self.open(project, release, generation).states:
+            raise MissingError(f"{self!r}: generation {project}/{release}/{generation} names no state {sid}")
+        yield memoryview(self.read(project, release, generation, sid))
+
+    @abstractmethod
+    def open(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> Tag:
+        """Get the tag of a generation, equal to the one that was closed.
+
+        Raises:
+            MissingError: There is no such generation.
+        """
+
+    @abstractmethod
+    def close(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, tag: Tag) -> None:
+        """Commit a generation: its tag and the states it names become visible and durable, all or nothing.
+
+        Any unused number may be taken. A committed generation never changes.
+
+        Raises:
+            MissingError: There is no such release, or the tag names a state that was never written.
+            ConflictError: The number is taken; the states written may be committed under another one.
+        """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_private": None}
+
+
+def _installed(path: Path) -> str:
+    """The digest of an installation, less what running its code leaves there."""
+    return _content.digest_tree(m for m in _content.of_folder(path) if "__pycache__" not in m.name.split("/"))

@@ -1,0 +1,127 @@
+"""Hooks: what other packages may do before and after a registry or inventory is used.
+
+A plugin is a module or object with functions named like those of `Specs`, each marked by `hookimpl`. It is installed
+under the entry-point group `modelkeep.hooks`, or registered by `register`. A `before_` hook may veto by raising: the
+exception reaches the caller and nothing was done. An `after_` hook only observes: what it raises is logged, since the
+commit stands.
+
+    from modelkeep import hooks
+
+    class Audit:
+        @hooks.hookimpl
+        def after_close(self, event):
+            print(event.project, event.release, event.generation)
+
+    hooks.register(Audit())
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Final
+from uuid import UUID
+
+import pluggy
+
+from modelkeep._errors import UnsupportedError
+from modelkeep._key import ApplicationKey, GenerationKey, ProjectKey, ReleaseKey
+from modelkeep._tag import Tag
+
+GROUP: Final = "modelkeep.hooks"
+hookimpl: Final = pluggy.HookimplMarker("modelkeep")
+_hookspec: Final = pluggy.HookspecMarker("modelkeep")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Event:
+    """What is about to happen, or did; what an action has no use for is None.
+
+    Attributes:
+        action: push, pull, mount, write, read, close, put or get.
+        place: The registry or inventory, as its repr shows it.
+        project: The project.
+        release: The release.
+        generation: The generation.
+        sid: The id of the state.
+        size: The size of the state that is written, in bytes.
+        tag: The tag that is closed.
+        application: The application.
+    """
+
+    action: str
+    place: str
+    project: ProjectKey | None = None
+    release: ReleaseKey | None = None
+    generation: GenerationKey | None = None
+    sid: UUID | None = None
+    size: int | None = None
+    tag: Tag | None = None
+    application: ApplicationKey | None = None
+
+
+class Specs:
+    """The hooks. Looking at a state (`view`) counts as reading it."""
+
+    @_hookspec
+    def before_push(self, event: Event) -> None: ...
+    @_hookspec
+    def after_push(self, event: Event) -> None: ...
+    @_hookspec
+    def before_pull(self, event: Event) -> None: ...
+    @_hookspec
+    def after_pull(self, event: Event) -> None: ...
+    @_hookspec
+    def before_mount(self, event: Event) -> None: ...
+    @_hookspec
+    def after_mount(self, event: Event) -> None: ...
+    @_hookspec
+    def before_write(self, event: Event) -> None: ...
+    @_hookspec
+    def after_write(self, event: Event) -> None: ...
+    @_hookspec
+    def before_read(self, event: Event) -> None: ...
+    @_hookspec
+    def after_read(self, event: Event) -> None: ...
+    @_hookspec
+    def before_close(self, event: Event) -> None: ...
+    @_hookspec
+    def after_close(self, event: Event) -> None: ...
+    @_hookspec
+    def before_put(self, event: Event) -> None: ...
+    @_hookspec
+    def after_put(self, event: Event) -> None: ...
+    @_hookspec
+    def before_get(self, event: Event) -> None: ...
+    @_hookspec
+    def after_get(self, event: Event) -> None: ...
+
+
+@functools.cache
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager("modelkeep")
+    manager.add_hookspecs(Specs)
+    try:
+        manager.load_setuptools_entrypoints(GROUP)
+        manager.check_pending()
+    except Exception as error:  # whatever a plugin's import may raise
+        raise UnsupportedError(
+            f"A plugin of the entry-point group {GROUP!r} can not be loaded: {error!r}. Repair or uninstall it"
+        ) from error
+    return manager
+
+
+def register(plugin: object) -> None:
+    """Add a plugin to this process."""
+    _manager().register(plugin)
+
+
+def unregister(plugin: object) -> None:
+    """Take a plugin of this process away."""
+    _manager().unregister(plugin)
+
+
+def wanted(name: str) -> pluggy.HookCaller | None:
+    """Find a hook by its name; None when there is no such hook or no plugin implements it."""
+    hook: pluggy.HookCaller | None = getattr(_manager().hook, name, None)
+    return hook if hook is not None and hook.get_hookimpls() else None

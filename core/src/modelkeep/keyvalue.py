@@ -1,0 +1,399 @@
+"""An optional base for backends whose engine maps keys to values.
+
+An author writes an `Engine`, a handful of primitives, and gets both ABCs, every digest included:
+
+    class Registry(keyvalue.Registry):
+        def __init__(self, path, staging=None):
+            super().__init__(MyEngine(path), staging)
+
+What is stored, `/` joining the parts of a key, the version spelled canonically:
+
+    format                                  the version of this layout
+    blob/<hex of its digest>                the bytes of states and packages, equal ones once
+    state/<project>/<version>/<sid>         created by `write`: digest and size
+    generation/<project>/<version>/<number> created by `close`, which commits: tag, digest and size of each state
+    release/<project>/<version>             created by `push`, which commits: manifest, version as pushed, digests
+    application/<name>                      replaced by `put`, which commits: the source
+
+All but blobs are sealed records (a digest over key and value), so that no flipped bit and no exchange goes unnoticed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID
+
+import modelkeep
+from modelkeep import _content
+from modelkeep._descriptor import Descriptor
+from modelkeep._digest import PREFIX, digest, octets
+from modelkeep._errors import ConflictError, CorruptedError, InvalidError, MissingError, UnsupportedError
+from modelkeep._inventory import Inventory as _Inventory
+from modelkeep._key import ApplicationKey, GenerationKey, ProjectKey, ReleaseKey
+from modelkeep._package import Package
+from modelkeep._record import seal, unseal
+from modelkeep._registry import Registry as _Registry
+from modelkeep._scratch import scratch
+from modelkeep._tag import Tag
+
+if TYPE_CHECKING:
+    import os
+
+    from typing_extensions import Buffer
+
+_Key = TypeVar("_Key")
+
+#: The version of the layout that is written.
+FORMAT: Final = 1
+
+
+class Engine(ABC):
+    """What an author writes: an ordered map from keys to values.
+
+    Keys are ASCII strings of at most 460 characters that use `/` between their parts. Values are bytes of any length:
+    records of some hundred bytes, blobs as large as the states. Every method may be called by any number of threads
+    and processes at once, before and after a fork, and may raise whatever the engine raises. An engine can be pickled.
+
+    Attributes:
+        place: Where the values are: engines of one class and place are equal. It is shown, so it holds no secret.
+    """
+
+    place: str
+
+    @abstractmethod
+    def get(self, key: str) -> bytes | None:
+        """Return the value of a key, None when there is none."""
+
+    @contextlib.contextmanager
+    def view(self, key: str) -> Iterator[memoryview | None]:
+        """Look at the value of a key. Engines that can do it without a copy override this."""
+        value = self.get(key)
+        yield None if value is None else memoryview(value)
+
+    @abstractmethod
+    def put(self, key: str, value: memoryview) -> None:
+        """Store a blob. An equal one may be there, or a damaged one, which is replaced.
+
+        It has to be whole when a reader sees it, but not durable until a `create` needs it.
+        """
+
+    @abstractmethod
+    def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
+        """Store a record unless the key exists, atomically: of many callers exactly one is told True.
+
+        Args:
+            key: The key.
+            value: The record.
+            needs: Keys put or created before that have to be durable before this one is.
+            durable: Whether the record itself has to survive power loss when this returns.
+
+        Returns:
+            False if the key exists; nothing was changed then.
+        """
+
+    @abstractmethod
+    def replace(self, key: str, value: bytes) -> None:
+        """Store a record over whatever the key has, atomically and durably."""
+
+    @abstractmethod
+    def keys(self, prefix: str) -> Iterable[str]:
+        """List the keys that begin with a prefix, which ends with `/`, in any order.
+
+        What is created meanwhile may be left out; what was there before must not be.
+        """
+
+    def last(self, prefix: str) -> str | None:
+        """Return the greatest of the keys that begin with a prefix, which ends with `/`. Ordered engines override this."""
+        return max(self.keys(prefix), default=None)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self.place == other.place  # type: ignore[attr-defined]  # same type
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.place))
+
+
+class _Store:
+    """What registry and inventory share: an engine with a format marker, and records in it."""
+
+    _engine: Engine
+    _known: bool
+
+    def _use(self, engine: Engine) -> None:
+        self._engine, self._known = engine, False
+
+    def _check(self, *, create: bool = False) -> None:
+        """Refuse a store of a newer format; before the first write, mark a new one."""
+        if self._known:
+            return
+        record = self._engine.get("format")
+        if record is None and create:
+            self._engine.create("format", seal("format", b"%d" % FORMAT))
+            record = self._engine.get("format")
+        if record is not None:
+            number = int(self._unseal("format", record))
+            if number > FORMAT:
+                raise UnsupportedError(
+                    f"{self!r} has format {number}, this version of modelkeep ({modelkeep.__version__}) knows "
+                    f"formats up to {FORMAT}: upgrade modelkeep to open it"
+                )
+            self._known = True
+
+    def _unseal(self, key: str, record: bytes) -> bytes:
+        try:
+            return unseal(key, record)
+        except CorruptedError as error:
+            raise CorruptedError(f"{self!r}: {error}") from None
+
+    def _record(self, key: str) -> Any:
+        record = self._engine.get(key)
+        return None if record is None else json.loads(self._unseal(key, record))
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._engine == other._engine  # type: ignore[attr-defined]  # same type
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._engine))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__module__.partition('.')[0]}.{type(self).__qualname__}({self._engine.place!r})"
+
+
+def _dump(key: str, **record: object) -> bytes:
+    return seal(key, json.dumps(record, separators=(",", ":")).encode())
+
+
+class Registry(_Store, _Registry):
+    """A registry over an engine."""
+
+    def __init__(self, engine: Engine, staging: str | os.PathLike[str] | None = None) -> None:
+        """Stand on an engine; see `modelkeep.Registry` for `staging`."""
+        super().__init__(staging)
+        self._use(engine)
+
+    def projects(self) -> list[ProjectKey]:
+        self._check()
+        return sorted(set(_parsed(ProjectKey, (key.split("/")[1] for key in self._engine.keys("release/")))))
+
+    def releases(self, project: ProjectKey) -> list[ReleaseKey]:
+        self._check()
+        found = _parsed(ReleaseKey, _names(self._engine.keys(f"release/{project}/")))
+        if not found:
+            raise MissingError(f"{self!r} has no project {project}; push a package of it first")
+        return sorted(self._spelled(project, release) for release in found)
+
+    def _spelled(self, project: ProjectKey, release: ReleaseKey) -> ReleaseKey:
+        # a damaged release is listed all the same, canonically: its siblings must stay reachable
+        with contextlib.suppress(CorruptedError):
+            return ReleaseKey(self._record(f"release/{project}/{release.canonical}")["version"])
+        return release
+
+    def generations(self, project: ProjectKey, release: ReleaseKey) -> list[GenerationKey]:
+        prefix = self._released(project, release)
+        return sorted(_parsed(GenerationKey, _names(self._engine.keys(prefix))))
+
+    def latest(self, project: ProjectKey, release: ReleaseKey) -> GenerationKey | None:
+        key = self._engine.last(self._released(project, release))
+        return None if key is None else GenerationKey(key.rpartition("/")[2])
+
+    def _released(self, project: ProjectKey, release: ReleaseKey) -> str:
+        """Return the prefix of a release's generations, after making sure that there is such a release."""
+        self._check()
+        if self._engine.get(f"release/{project}/{release.canonical}") is None:
+            raise MissingError(f"{self!r} has no release {project}/{release}; push its package first")
+        return f"generation/{project}/{release.canonical}/"
+
+    def push(self, package: Package) -> None:
+        self._check(create=True)
+        manifest = package.manifest
+        key = f"release/{manifest.name}/{manifest.version.canonical}"
+        conflict = ConflictError(
+            f"{self!r} has a release {manifest.name}/{manifest.version} already, and releases never change: "
+            "raise the version"
+        )
+        if self._engine.get(key) is not None:
+            raise conflict
+        # a copy of our own: what is stored must be what was hashed, whoever edits the source meanwhile
+        folder = scratch()
+        try:
+            copy = package.copy(folder / "package")
+            file = copy.path
+            if copy.folder:
+                file = folder / "archive"
+                copy.archive(file)
+            with file.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                size = len(content)
+                with memoryview(content) as view:
+                    blob = self._keep(view)
+            record = _dump(
+                key,
+                version=str(manifest.version),
+                manifest=manifest.dumps(),
+                digest=copy.digest,
+                folder=copy.folder,
+                blob=blob,
+                size=size,
+            )
+        finally:
+            _content.discard(folder)
+        if not self._engine.create(key, record, needs=[_blob(blob)]):
+            raise conflict
+
+    def pull(self, project: ProjectKey, release: ReleaseKey) -> Package:
+        self._check()
+        record = self._record(f"release/{project}/{release.canonical}")
+        if record is None:
+            raise MissingError(f"{self!r} has no release {project}/{release}; push its package first")
+
+        def fill(path: Path) -> None:
+            with self._verified(record["blob"], f"the package of {project}/{release}") as content:
+                if not record["folder"]:
+                    path.write_bytes(content)
+                    return
+                archive = path.with_suffix(".zip")
+                archive.write_bytes(content)
+            Package.unarchive(archive, path)
+            archive.unlink()
+
+        return Package.receive(fill)
+
+    def write(self, project: ProjectKey, release: ReleaseKey, sid: UUID, state: Buffer) -> None:
+        self._released(project, release)
+        state = octets(state)
+        key = f"state/{project}/{release.canonical}/{sid}"
+        known = self._record(key)
+        if known is None:
+            name = self._keep(state)
+            if self._engine.create(key, _dump(key, digest=name, size=len(state)), needs=[_blob(name)], durable=False):
+                return
+            known = self._record(key)
+        if known["digest"] != digest(state):
+            raise ConflictError(
+                f"{self!r}: state {sid} of {project}/{release} has other bytes already; write under a new id"
+            )
+
+    def read(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID) -> bytes:
+        state = self._states(project, release, generation).get(str(sid))
+        if state is None:
+            return b""
+        content = self._engine.get(_blob(state[0]))
+        self._verify(content, state[0], f"state {sid} of {project}/{release}/{generation}")
+        return content or b""
+
+    @contextlib.contextmanager
+    def _viewing(
+        self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID
+    ) -> Iterator[memoryview]:
+        state = self._states(project, release, generation).get(str(sid))
+        if state is None:
+            raise MissingError(f"{self!r}: generation {project}/{release}/{generation} names no state {sid}")
+        with self._verified(state[0], f"state {sid} of {project}/{release}/{generation}") as content:
+            yield content
+
+    def open(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> Tag:
+        return Tag.loads(self._generation(project, release, generation)["tag"])
+
+    def _states(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> dict[str, tuple[str, int]]:
+        states: dict[str, tuple[str, int]] = self._generation(project, release, generation)["states"]
+        return states
+
+    def _generation(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> Any:
+        self._check()
+        record = self._record(_numbered(project, release, generation))
+        if record is None:
+            self._released(project, release)
+            raise MissingError(f"{self!r} has no generation {project}/{release}/{generation}")
+        return record
+
+    def close(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, tag: Tag) -> None:
+        self._released(project, release)
+        key = _numbered(project, release, generation)
+        needs: list[str] = []
+        states: dict[str, tuple[str, int]] = {}
+        for sid in tag.states:
+            name = f"state/{project}/{release.canonical}/{sid}"
+            state = self._record(name)
+            if state is None:
+                raise MissingError(f"{self!r}: state {sid} of {project}/{release} was never written; write it, then close")
+            states[str(sid)] = state["digest"], state["size"]
+            needs += name, _blob(state["digest"])
+        if not self._engine.create(key, _dump(key, tag=tag.dumps(), states=states), needs=needs):
+            raise ConflictError(
+                f"{self!r} has a generation {project}/{release}/{generation} already, and generations never change: "
+                "close under another number"
+            )
+
+    def _keep(self, content: memoryview) -> str:
+        """Store bytes under their digest, unless they are there and sound."""
+        name = digest(content)
+        with self._engine.view(_blob(name)) as kept:
+            if kept is not None and digest(kept) == name:
+                return name
+        self._engine.put(_blob(name), content)
+        return name
+
+    @contextlib.contextmanager
+    def _verified(self, name: str, what: str) -> Iterator[memoryview]:
+        with self._engine.view(_blob(name)) as content:
+            self._verify(content, name, what)
+            yield octets(content or b"")
+
+    def _verify(self, content: Buffer | None, name: str, what: str) -> None:
+        if content is None or digest(content) != name:
+            fate = "are lost" if content is None else "do not match their digest"
+            raise CorruptedError(f"{self!r}: the bytes of {what} {fate} ({name}). Restore them from a copy")
+
+
+class Inventory(_Store, _Inventory):
+    """An inventory over an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Stand on an engine."""
+        self._use(engine)
+
+    def list(self) -> list[str]:
+        self._check()
+        return sorted(_parsed(ApplicationKey, _names(self._engine.keys("application/"))))
+
+    def get(self, application: ApplicationKey) -> Descriptor:
+        self._check()
+        key = f"application/{application}"
+        record = self._engine.get(key)
+        if record is None:
+            raise MissingError(f"{self!r} has no application {application}; put its descriptor first")
+        return Descriptor(application, self._unseal(key, record))
+
+    def put(self, descriptor: Descriptor.Handle) -> None:
+        self._check(create=True)
+        key = f"application/{descriptor.descriptor.name}"
+        self._engine.replace(key, seal(key, descriptor.descriptor.source))
+
+
+def _blob(name: str) -> str:
+    return f"blob/{name.removeprefix(PREFIX)}"
+
+
+def _numbered(project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> str:
+    # zero-padded, so that the order of keys is that of numbers
+    return f"generation/{project}/{release.canonical}/{generation:019d}"
+
+
+def _names(keys: Iterable[str]) -> Iterator[str]:
+    return (key.rpartition("/")[2] for key in keys)
+
+
+def _parsed(kind: Callable[[str], _Key], names: Iterable[str]) -> list[_Key]:
+    """Turn names into keys, leaving out what we did not write."""
+    found: list[_Key] = []
+    for name in names:
+        with contextlib.suppress(InvalidError):
+            found.append(kind(name))
+    return found

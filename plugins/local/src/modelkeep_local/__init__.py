@@ -1,0 +1,1 @@
+from modelkeep import keyvalue

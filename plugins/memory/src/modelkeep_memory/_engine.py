@@ -1,0 +1,87 @@
+"""A dictionary as an engine."""
+
+from __future__ import annotations
+
+import bisect
+import os
+import threading
+from collections.abc import Sequence
+from typing import Final
+from uuid import uuid4
+
+from modelkeep import UnsupportedError, keyvalue
+
+#: Tells this process from all others, those it forks included.
+_PROCESS: Final = uuid4().hex
+_stores: Final[dict[str, Engine]] = {}
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    # another thread may have held it when the process forked
+    global _lock  # noqa: PLW0603  # one lock guards all stores of the process
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+class Engine(keyvalue.Engine):
+    """The store of a name in this process."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self._values: dict[str, bytes] = {}
+        # folder -> its names in order; blobs are never listed
+        self._names: dict[str, list[str]] = {}
+
+    @classmethod
+    def named(cls, place: str) -> Engine:
+        """Find the store of a name, or begin it."""
+        with _lock:
+            return _stores.setdefault(place, cls(place))
+
+    def get(self, key: str) -> bytes | None:
+        return self._values.get(key)
+
+    def put(self, key: str, value: memoryview) -> None:
+        self._values[key] = bytes(value)
+
+    def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
+        folder, _, name = key.rpartition("/")
+        with _lock:
+            if key in self._values:
+                return False
+            self._values[key] = value
+            bisect.insort(self._names.setdefault(folder, []), name)
+            return True
+
+    def replace(self, key: str, value: bytes) -> None:
+        if not self.create(key, value):
+            self._values[key] = value
+
+    def keys(self, prefix: str) -> list[str]:
+        with _lock:
+            return [
+                f"{folder}/{name}"
+                for folder, names in self._names.items()
+                if f"{folder}/".startswith(prefix)
+                for name in names
+            ]
+
+    def last(self, prefix: str) -> str | None:
+        with _lock:
+            names = self._names.get(prefix.removesuffix("/"))
+            return f"{prefix}{names[-1]}" if names else None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reopen, (self.place, _PROCESS, os.getpid())
+
+
+def _reopen(place: str, process: str, pid: int) -> Engine:
+    if (process, pid) != (_PROCESS, os.getpid()):
+        raise UnsupportedError(
+            f"The memory store {place!r} lives in process {pid} only and can not be used in process {os.getpid()}. "
+            "Use a provider that keeps its data outside of the process, such as 'local' or 'lmdb'"
+        )
+    return Engine.named(place)
