@@ -181,6 +181,28 @@ def _info(name: str, mode: int, method: int) -> zipfile.ZipInfo:
     return info
 
 
+def digest_content(path: Path) -> str:
+    """The digest of a package: of a file its bytes, of a folder its names, modes and bytes.
+
+    Raises:
+        InvalidError: The folder holds links or special files.
+    """
+    return digest_tree(of_folder(path)) if path.is_dir() else digest_stream(path.open("rb"))
+
+
+def copy_content(source: Path, target: Path) -> None:
+    """Copy a package, file or folder, to a path that does not exist; the modes inside of a folder are kept.
+
+    Raises:
+        InvalidError: The folder holds links or special files.
+    """
+    if source.is_dir():
+        target.mkdir()
+        unpack(of_folder(source), target)
+    else:
+        shutil.copyfile(source, target)
+
+
 def digest_tree(members: Iterable[Member]) -> str:
     """The digest of a folder: BLAKE3 over one line `mode digest name` a member, ordered by name.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import uuid
 import zipfile
 import zlib
@@ -121,8 +120,7 @@ class Package:
     @functools.cached_property
     def digest(self) -> str:
         """The digest of the content: of a file its bytes, of a folder its names, modes and bytes."""
-        with self._members() as members:
-            return _content.digest_tree(members) if self.folder else _content.digest_stream(self.path.open("rb"))
+        return _content.digest_content(self.path)
 
     def copy(self, path: str | os.PathLike[str]) -> Self:
         """Copy the package as it is, file or folder, to a path that does not exist.
@@ -132,12 +130,7 @@ class Package:
         """
         target = Path(path)
         try:
-            with self._members() as members:
-                if self.folder:
-                    target.mkdir()
-                    _content.unpack(members, target)
-                else:
-                    shutil.copyfile(self.path, target)
+            _content.copy_content(self.path, target)
             copied = type(self)(target)
             if copied.manifest != self.manifest:
                 raise InvalidError(f"The package {self.path} changed since it was opened; open it again")

@@ -1,0 +1,20 @@
+"""What authors of backends need besides the ABCs, if `modelkeep.keyvalue` does not suit their engine."""
+
+from modelkeep._content import copy_content, digest_content, discard
+from modelkeep._digest import PREFIX, Hasher, digest, octets
+from modelkeep._record import seal, unseal
+from modelkeep._toml import lines, table
+
+__all__ = [
+    "PREFIX",
+    "Hasher",
+    "copy_content",
+    "digest",
+    "digest_content",
+    "discard",
+    "lines",
+    "octets",
+    "seal",
+    "table",
+    "unseal",
+]

@@ -1,0 +1,486 @@
+"""The registry and the inventory.
+
+    <root>/.modelkeep.toml                        the version of this layout
+    <root>/<project>/<version>/package.4ml        a release: zip file or folder
+    <root>/<project>/<version>/release.toml       its version as pushed, and its digest
+    <root>/<project>/<version>/<number>/tag.toml  a generation, with the digests of its states
+    <root>/<project>/<version>/<number>/<sid>.bin a state
+    <root>/<project>/<version>/.stage/<sid>.bin   the same file, or one not committed yet
+    <root>/<project>/<version>/.stage/<sid>.toml  its digest until then
+    <root>/<application>.py                       a descriptor
+    <root>/.digests/<application>.toml            its digest
+
+This is the tree of ForML's posix provider (forml 0.93, forml/provider/registry/filesystem/posix.py) with three files of
+our own that it does not look at. What it wrote has no digests and is taken as it is.
+
+A release and a generation are made in `.stage` and appear by one rename of a complete folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import modelkeep
+from modelkeep import (
+    ConflictError,
+    CorruptedError,
+    Descriptor,
+    Generation,
+    InvalidError,
+    MissingError,
+    Package,
+    Project,
+    Release,
+    Tag,
+    UnsupportedError,
+)
+from modelkeep.backend import copy_content, digest, digest_content, lines, octets, seal, table, unseal
+from modelkeep_local._engine import Disk, entries, locked
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+#: The version of the layout that is written.
+FORMAT: Final = 1
+_MARKER: Final = ".modelkeep.toml"
+_PACKAGE: Final = "package.4ml"
+_RELEASE: Final = "release.toml"
+_TAG: Final = "tag.toml"
+_STAGE: Final = ".stage"
+_DIGESTS: Final = ".digests"
+#: The table of a tag that is ours; ForML ignores it.
+_TABLE: Final = "modelkeep.states"
+_DIGEST: Final = re.compile(rb'^([0-9a-f-]{36}) = "(blake3:[0-9a-f]{64})"$', re.MULTILINE)
+
+
+class _Place:
+    """What registry and inventory share: a root folder with a format marker."""
+
+    _root: Path
+    _disk: Disk
+    _known: bool
+
+    def _use(self, path: str | os.PathLike[str], *, sync: bool) -> None:
+        try:
+            self._root = Path(os.path.realpath(os.path.expanduser(path)))
+        except (TypeError, ValueError) as error:
+            raise InvalidError(f"The path of a local store is the path of a folder, not {path!r:.100}") from error
+        if not isinstance(sync, bool):
+            raise InvalidError(f"The option sync of a local store is true or false, not {sync!r:.100}")
+        self._disk, self._known = Disk(sync=sync), False
+
+    def _check(self, *, create: bool = False) -> None:
+        """Refuse a store of a newer format; before the first write, mark a new one."""
+        if self._known:
+            return
+        marker = self._root / _MARKER
+        try:
+            record = marker.read_bytes()
+        except FileNotFoundError:
+            if not create:
+                return
+            self._disk.folder(self._root)
+            record = seal(_MARKER, lines([("format", FORMAT)]).encode())
+            self._disk.replace(marker, record)
+        number = tomllib.loads(self._unseal(_MARKER, record).decode())["format"]
+        if number > FORMAT:
+            raise UnsupportedError(
+                f"{self!r} has format {number}, this version of modelkeep ({modelkeep.__version__}) knows formats "
+                f"up to {FORMAT}: upgrade modelkeep-local to open it"
+            )
+        self._known = True
+
+    def _unseal(self, place: str, record: bytes) -> bytes:
+        try:
+            return unseal(place, record)
+        except CorruptedError as error:
+            raise CorruptedError(f"{self!r}: {error}") from None
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._root == other._root  # type: ignore[attr-defined]  # same type
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._root))
+
+    def __repr__(self) -> str:
+        return f"modelkeep_local.{type(self).__qualname__}({str(self._root)!r})"
+
+
+class Registry(_Place, modelkeep.Registry):
+    """A registry in a folder."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        staging: str | os.PathLike[str] | None = None,
+        sync: bool = True,  # noqa: FBT001, FBT002  # an option of the configuration
+    ) -> None:
+        """Open a folder; it is made by the first push.
+
+        Args:
+            path: The folder.
+            staging: See `modelkeep.Registry`.
+            sync: Whether commits survive power loss. Without, they are faster and survive the death of the process only.
+        """
+        super().__init__(staging)
+        self._use(path, sync=sync)
+
+    def projects(self) -> list[Project.Key]:
+        self._check()
+        found: list[Project.Key] = []
+        for entry in entries(self._root):
+            with contextlib.suppress(InvalidError):
+                project = Project.Key(entry.name)
+                if entry.is_dir() and any(self._versions(project)):
+                    found.append(project)
+        return sorted(found)
+
+    def releases(self, project: Project.Key) -> list[Release.Key]:
+        self._check()
+        found = {key: self._spelled(project, key) for key in self._versions(project)}
+        if not found:
+            raise MissingError(f"{self!r} has no project {project}; push a package of it first")
+        return sorted(found.values())
+
+    def _versions(self, project: Project.Key) -> Iterator[Release.Key]:
+        """The releases of a project, each spelled as its folder is named."""
+        for entry in entries(self._root / project):
+            with contextlib.suppress(InvalidError):
+                key = Release.Key(entry.name)
+                # as ForML rebuilds the path from the parsed version, so do we
+                if str(key.version) == entry.name and os.path.lexists(f"{entry.path}/{_PACKAGE}"):
+                    yield key
+
+    def _spelled(self, project: Project.Key, release: Release.Key) -> Release.Key:
+        # a damaged release is listed all the same, as its folder is named: its siblings must stay reachable
+        with contextlib.suppress(CorruptedError):
+            record = self._release_record(self._root / project / str(release.version), project, release)
+            if record is not None:
+                return Release.Key(record["version"])
+        return release
+
+    def _release_record(self, folder: Path, project: Project.Key, release: Release.Key) -> dict[str, str] | None:
+        """What we noted of a release; None for one that ForML wrote."""
+        try:
+            record = (folder / _RELEASE).read_bytes()
+        except FileNotFoundError:
+            return None
+        return tomllib.loads(self._unseal(_place(project, release), record).decode())
+
+    def _folder(self, project: Project.Key, release: Release.Key) -> Path:
+        """Find the folder of a release, however the version is spelled."""
+        self._check()
+        exact = self._root / project / str(release.version)
+        if os.path.lexists(f"{exact}/{_PACKAGE}"):
+            return exact
+        for key in self._versions(project):
+            if key == release:
+                return self._root / project / str(key.version)
+        raise MissingError(f"{self!r} has no release {project}/{release}; push its package first")
+
+    def generations(self, project: Project.Key, release: Release.Key) -> list[Generation.Key]:
+        folder = self._folder(project, release)
+        return sorted(key for key in _numbers(folder) if os.path.lexists(f"{folder}/{key}/{_TAG}"))
+
+    def latest(self, project: Project.Key, release: Release.Key) -> Generation.Key | None:
+        folder = self._folder(project, release)
+        descending = sorted(_numbers(folder), reverse=True)
+        return next((key for key in descending if os.path.lexists(f"{folder}/{key}/{_TAG}")), None)
+
+    def push(self, package: Package) -> None:
+        self._check(create=True)
+        manifest = package.manifest
+        project, release = manifest.name, manifest.version
+        self._disk.folder(self._root / project / _STAGE)
+        with self._disk.partial(self._root / project / _STAGE) as partial:
+            partial.mkdir()
+            copy = package.copy(partial / _PACKAGE)
+            record = lines([("version", str(release)), ("digest", copy.digest)])
+            self._disk.create(partial / _RELEASE, seal(_place(project, release), record.encode()))
+            self._disk.flush_tree(copy.path)
+            self._disk.flush(partial)
+            with locked(self._root / project):
+                if any(key == release for key in self._versions(project)):
+                    raise ConflictError(
+                        f"{self!r} has a release {project}/{release} already, and releases never change: raise the version"
+                    )
+                self._appear(partial, self._root / project / str(release.version))
+        self._disk.flush(self._root / project)
+
+    def _appear(self, partial: Path, folder: Path) -> None:
+        """Commit a release; the caller holds the lock."""
+        try:
+            partial.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            # ForML makes the folder of a release that has no package when a state is written: complete it
+            for name in (_RELEASE, _PACKAGE):
+                (partial / name).rename(folder / name)
+            self._disk.flush(folder)
+
+    def pull(self, project: Project.Key, release: Release.Key) -> Package:
+        folder = self._folder(project, release)
+        record = self._release_record(folder, project, release)
+
+        def fill(path: Path) -> None:
+            try:
+                copy_content(folder / _PACKAGE, path)
+                sound = record is None or digest_content(path) == record["digest"]
+            except (InvalidError, FileNotFoundError):
+                sound = False
+            if not sound:
+                raise CorruptedError(
+                    f"{self!r}: the package of {project}/{release} is damaged, its bytes do not match their digest. "
+                    f"Restore {folder / _PACKAGE} from a copy"
+                )
+
+        return Package.receive(fill)
+
+    def write(self, project: Project.Key, release: Release.Key, sid: UUID, state: Buffer) -> None:
+        content = octets(state)
+        folder = self._folder(project, release)
+        stage = folder / _STAGE
+        stage.mkdir(exist_ok=True)
+        staged = stage / f"{sid}.bin"
+        with self._disk.partial(stage) as partial:
+            name = self._disk.create(partial, content)
+            try:
+                staged.hardlink_to(partial)
+            except FileExistsError:
+                if digest_content(staged) == name:
+                    return
+                if self._noted(folder, sid) != name:
+                    raise ConflictError(
+                        f"{self!r}: state {sid} of {project}/{release} has other bytes already; write under a new id"
+                    ) from None
+                # the same bytes were written before, and have been damaged since
+                partial.replace(staged)
+                return
+        with self._disk.partial(stage) as partial:
+            partial.write_bytes(seal(f"{sid}", name.encode()))
+            partial.replace(stage / f"{sid}.toml")
+
+    def _noted(self, folder: Path, sid: UUID) -> str | None:
+        """The digest that was noted when a state was written, unless the note is lost: it is never flushed."""
+        try:
+            return unseal(f"{sid}", (folder / _STAGE / f"{sid}.toml").read_bytes()).decode()
+        except (FileNotFoundError, CorruptedError):
+            return None
+
+    def _staged(self, folder: Path, sid: UUID) -> Path | None:
+        """Find the file of a state that was written for a release, committed or not."""
+        path = folder / _STAGE / f"{sid}.bin"
+        if path.exists():
+            return path
+        # ForML moves a state from the stage into its generation
+        committed = (folder / str(key) / f"{sid}.bin" for key in _numbers(folder))
+        return next((path for path in committed if path.exists()), None)
+
+    def close(self, project: Project.Key, release: Release.Key, generation: Generation.Key, tag: Tag) -> None:
+        folder = self._folder(project, release)
+        target = folder / str(generation)
+        conflict = ConflictError(
+            f"{self!r} has a generation {project}/{release}/{generation} already, and generations never change: "
+            "close under another number"
+        )
+        if (target / _TAG).exists():
+            raise conflict
+        stage = folder / _STAGE
+        stage.mkdir(exist_ok=True)
+        with self._disk.partial(stage) as partial:
+            partial.mkdir()
+            digests: dict[str, object] = {}
+            for sid in dict.fromkeys(tag.states):
+                state = self._staged(folder, sid)
+                if state is None:
+                    raise MissingError(
+                        f"{self!r}: state {sid} of {project}/{release} was never written; write it, then close"
+                    )
+                self._disk.link(state, partial / f"{sid}.bin")
+                digests[str(sid)] = self._noted(folder, sid) or digest_content(state)
+            body = tag.dumps() + table(_TABLE, digests)
+            self._disk.create(partial / _TAG, seal(_place(project, release, generation), body.encode()))
+            self._disk.flush(partial)
+            try:
+                partial.rename(target)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise conflict from error
+                raise
+        self._disk.flush(folder)
+
+    def open(self, project: Project.Key, release: Release.Key, generation: Generation.Key) -> Tag:
+        return self._open(project, release, generation)[1]
+
+    def _open(
+        self, project: Project.Key, release: Release.Key, generation: Generation.Key
+    ) -> tuple[Path, Tag]:
+        folder, body, _ = self._body(project, release, generation)
+        try:
+            return folder, Tag.loads(body.decode())
+        except (InvalidError, UnicodeDecodeError) as error:
+            raise CorruptedError(
+                f"{self!r}: the tag of {project}/{release}/{generation} is damaged: {error}. "
+                f"Restore {folder / _TAG} from a copy"
+            ) from error
+
+    def _body(
+        self, project: Project.Key, release: Release.Key, generation: Generation.Key
+    ) -> tuple[Path, bytes, bool]:
+        """Read the tag file of a generation: its folder, its text, and whether we wrote it."""
+        folder = self._folder(project, release) / str(generation)
+        try:
+            record = (folder / _TAG).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise MissingError(f"{self!r} has no generation {project}/{release}/{generation}") from None
+        if record.startswith(b"# blake3:") or f"[{_TABLE}]".encode() in record:
+            return folder, self._unseal(_place(project, release, generation), record), True
+        return folder, record, False
+
+    def _digest(
+        self, project: Project.Key, release: Release.Key, generation: Generation.Key, sid: UUID
+    ) -> tuple[Path, str | None] | None:
+        """Find the file of a state and its digest, None for a digest that ForML did not note; None for no such state."""
+        folder, body, ours = self._body(project, release, generation)
+        path = folder / f"{sid}.bin"
+        if ours:
+            known = {hit[1]: hit[2] for hit in _DIGEST.finditer(body)}.get(str(sid).encode())
+            return None if known is None else (path, known.decode())
+        return (path, None) if sid in self._open(project, release, generation)[1].states else None
+
+    def read(self, project: Project.Key, release: Release.Key, generation: Generation.Key, sid: UUID) -> bytes:
+        found = self._digest(project, release, generation, sid)
+        if found is None:
+            return b""
+        path, known = found
+        with self._damage(path, f"{sid} of {project}/{release}/{generation}"):
+            content = path.read_bytes()
+            _verify(content, known)
+        return content
+
+    @contextlib.contextmanager
+    def _viewing(
+        self, project: Project.Key, release: Release.Key, generation: Generation.Key, sid: UUID
+    ) -> Iterator[memoryview]:
+        found = self._digest(project, release, generation, sid)
+        if found is None:
+            raise MissingError(f"{self!r}: generation {project}/{release}/{generation} names no state {sid}")
+        path, known = found
+        with self._damage(path, f"{sid} of {project}/{release}/{generation}"), path.open("rb") as file:
+            empty = os.fstat(file.fileno()).st_size == 0
+            content = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            view = memoryview(content)
+            _verify(view, known)
+        try:
+            yield view
+        finally:
+            # what the caller made of the view, an array say, may still use it: then the map ends with that
+            with contextlib.suppress(BufferError):
+                view.release()
+                if isinstance(content, mmap.mmap):
+                    content.close()
+
+    @contextlib.contextmanager
+    def _damage(self, path: Path, what: str) -> Iterator[None]:
+        """Say which state it is that turned out damaged."""
+        try:
+            yield
+        except (FileNotFoundError, CorruptedError) as error:
+            fate = "do not match their digest" if isinstance(error, CorruptedError) else "are lost"
+            raise CorruptedError(f"{self!r}: the bytes of state {what} {fate}. Restore {path} from a copy") from None
+
+
+class Inventory(_Place, modelkeep.Inventory):
+    """An inventory in a folder."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        sync: bool = True,  # noqa: FBT001, FBT002  # an option of the configuration
+    ) -> None:
+        """Open a folder; it is made by the first put.
+
+        Args:
+            path: The folder; it may be that of a registry.
+            sync: Whether what was put survives power loss.
+        """
+        self._use(path, sync=sync)
+
+    def list(self) -> list[str]:
+        self._check()
+        found: list[str] = []
+        for entry in entries(self._root):
+            name, dot, suffix = entry.name.rpartition(".")
+            with contextlib.suppress(InvalidError):
+                if dot + suffix == ".py" and entry.is_file():
+                    found.append(Descriptor.Key(name))
+        return sorted(found)
+
+    def get(self, application: Descriptor.Key) -> Descriptor:
+        self._check()
+        before = None
+        while True:
+            try:
+                source = (self._root / f"{application}.py").read_bytes()
+            except FileNotFoundError:
+                raise MissingError(f"{self!r} has no application {application}; put its descriptor first") from None
+            known = self._digests(application)
+            if not known or digest(source) in known:
+                return Descriptor(application, source)
+            # it may have been replaced between the two reads, but then it is another one now
+            if source == before:
+                raise CorruptedError(
+                    f"{self!r}: the source of application {application} does not match its digest. If another program "
+                    "has rewritten it, put it again; otherwise restore it from a copy"
+                )
+            before = source
+
+    def _digests(self, application: Descriptor.Key) -> tuple[str, ...]:
+        """The digests of the source that is there and of the one before or after it; none if ForML wrote it."""
+        try:
+            record = (self._root / _DIGESTS / f"{application}.toml").read_bytes()
+        except FileNotFoundError:
+            return ()
+        return tuple(tomllib.loads(self._unseal(f"application/{application}", record).decode())["digests"])
+
+    def put(self, descriptor: Descriptor.Handle) -> None:
+        self._check(create=True)
+        application, source = descriptor.descriptor.name, descriptor.descriptor.source
+        self._disk.folder(self._root / _DIGESTS)
+        path = self._root / f"{application}.py"
+        with locked(self._root / _DIGESTS):
+            digests = [digest(source), *([digest_content(path)] if path.exists() else [])]
+            record = seal(f"application/{application}", lines([("digests", digests)]).encode())
+            self._disk.replace(self._root / _DIGESTS / f"{application}.toml", record)
+            self._disk.replace(path, source)
+
+
+def _place(project: Project.Key, release: Release.Key, generation: Generation.Key | None = None) -> str:
+    """Name what a record is of, so that a record in a wrong place is noticed."""
+    return f"{project}/{release.canonical}" + ("" if generation is None else f"/{generation}")
+
+
+def _numbers(folder: Path) -> Iterator[Generation.Key]:
+    """The folders that are named as generations are."""
+    for entry in entries(folder):
+        with contextlib.suppress(InvalidError):
+            key = Generation.Key(entry.name)
+            if str(key) == entry.name and entry.is_dir():
+                yield key
+
+
+def _verify(content: bytes | memoryview, known: str | None) -> None:
+    if known is not None and digest(content) != known:
+        raise CorruptedError
