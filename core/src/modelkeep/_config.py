@@ -115,7 +115,10 @@ def _lay(
                 f"It takes 'default' and tables [{kind}.NAME]"
             )
         below = {} if "provider" in options else entries.get(name, {})
-        entries[name] = {**below, **{key: Setting(_resolved(path, key, value), str(path)) for key, value in options.items()}}
+        entries[name] = {
+            **below,
+            **{key: Setting(_resolved(path, key, value), str(path)) for key, value in options.items()},
+        }
         if not isinstance(entries[name].get("provider", Setting(None, "")).value, str):
             raise InvalidError(f"{path}: [{kind}.{name}] needs a provider, the name of a backend, as a string")
 

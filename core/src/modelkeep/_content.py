@@ -18,6 +18,8 @@ CHUNK: Final = 1 << 20
 #: The oldest time that a zip can tell, so that equal content gives equal bytes.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _ENCRYPTED: Final = 0x1
+#: The longest name of a file, in bytes, that file systems in use take.
+_LONGEST: Final = 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +128,7 @@ def check(members: Iterable[Member], where: Path, size: int, count: int) -> int:
 
 
 def _portable(part: str) -> bool:
-    return part.isprintable() and not set(part) & set("\\:") and len(os.fsencode(part)) <= 255
+    return part.isprintable() and not set(part) & set("\\:") and len(os.fsencode(part)) <= _LONGEST
 
 
 def _parents(name: str) -> Iterable[str]:
@@ -230,5 +232,5 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     for folder, _, _ in os.walk(path):
-        os.chmod(folder, 0o700)
+        Path(folder).chmod(0o700)
     shutil.rmtree(path)

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Final, TypeAlias
 
 from modelkeep._digest import digest
 from modelkeep._errors import InvalidError
@@ -16,7 +16,7 @@ from modelkeep._key import ApplicationKey
 LIMIT: Final = 16 << 20
 
 
-class Handle:
+class DescriptorHandle:
     """Refers to the module file of a descriptor that is to be published, known as `Descriptor.Handle`.
 
     Attributes:
@@ -42,11 +42,17 @@ class Handle:
         self.descriptor = Descriptor(ApplicationKey(self.path.stem if name is None else name), source)
 
     def __repr__(self) -> str:
-        return f"Handle({str(self.path)!r}, {str(self.descriptor.name)!r})"
+        return f"Descriptor.Handle({str(self.path)!r}, {str(self.descriptor.name)!r})"
+
+
+class _DescriptorTypes:
+    # not in the dataclass itself, which would take an annotated alias for a field
+    Key: TypeAlias = ApplicationKey
+    Handle: TypeAlias = DescriptorHandle
 
 
 @dataclasses.dataclass(frozen=True)
-class Descriptor:
+class Descriptor(_DescriptorTypes):
     """What an application is served by.
 
     Attributes:
@@ -56,9 +62,6 @@ class Descriptor:
     Raises:
         InvalidError: The name is no application name, or the source is not bytes or longer than 16 MiB.
     """
-
-    Key = ApplicationKey
-    Handle = Handle
 
     name: ApplicationKey
     source: bytes = dataclasses.field(repr=False)
@@ -85,5 +88,5 @@ class Descriptor:
             code = compile(self.source, module.__file__, "exec")
         except (SyntaxError, ValueError) as error:
             raise InvalidError(f"The module of application {self.name!r} is not Python: {error}") from error
-        exec(code, vars(module))
+        exec(code, vars(module))  # noqa: S102  # what this method is for
         return module

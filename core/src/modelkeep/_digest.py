@@ -5,6 +5,7 @@ Source of the function: https://github.com/BLAKE3-team/BLAKE3-specs
 
 from __future__ import annotations
 
+import mmap
 from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Final
 
@@ -34,10 +35,12 @@ def octets(data: Buffer) -> memoryview:
     try:
         return PickleBuffer(data).raw().toreadonly()
     except (TypeError, BufferError, ValueError) as error:
-        raise InvalidError(f"Bytes or a contiguous buffer of bytes is needed, not {type(data).__name__}: {error}") from error
+        raise InvalidError(
+            f"Bytes or a contiguous buffer of bytes is needed, not {type(data).__name__}: {error}"
+        ) from error
 
 
-def digest(data: Buffer) -> str:
-    """Return `blake3:<hex>` of the bytes."""
-    view = memoryview(data)
-    return PREFIX + blake3(view, max_threads=blake3.AUTO if view.nbytes >= _PARALLEL else 1).hexdigest()
+def digest(data: bytes | memoryview | mmap.mmap) -> str:
+    """Return `blake3:<hex>` of flat bytes."""
+    threads = blake3.AUTO if len(data) >= _PARALLEL else 1
+    return PREFIX + blake3(data, max_threads=threads).hexdigest()

@@ -2,13 +2,15 @@
 
 A level is the name of a place and costs nothing to make: what is not there raises MissingError from the first method
 that needs it, so that `Directory(registry).get("new").put(package)` can begin a project.
+
+The types of keys stand in bases of their own, since a dataclass would take an annotated alias for a field.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID, uuid4
 
 from modelkeep._artifact import Artifact
@@ -41,11 +43,13 @@ class Directory:
         return Project(self.registry, ProjectKey(project))
 
 
-@dataclasses.dataclass(frozen=True)
-class Project:
-    """A project and its releases."""
+class _ProjectTypes:
+    Key: TypeAlias = ProjectKey
 
-    Key = ProjectKey
+
+@dataclasses.dataclass(frozen=True)
+class Project(_ProjectTypes):
+    """A project and its releases."""
 
     registry: Registry
     key: ProjectKey
@@ -87,11 +91,13 @@ class Project:
         return Release(self.registry, self.key, package.manifest.version)
 
 
-@dataclasses.dataclass(frozen=True)
-class Release:
-    """A release of a project and its generations."""
+class _ReleaseTypes:
+    Key: TypeAlias = ReleaseKey
 
-    Key = ReleaseKey
+
+@dataclasses.dataclass(frozen=True)
+class Release(_ReleaseTypes):
+    """A release of a project and its generations."""
 
     registry: Registry
     project: ProjectKey
@@ -158,11 +164,13 @@ class Release:
         raise ConflictError(f"{self.registry!r}: release {self.project}/{self.key} has used its last generation number")
 
 
-@dataclasses.dataclass(frozen=True)
-class Generation:
-    """A generation of a release: a tag and the states that it names."""
+class _GenerationTypes:
+    Key: TypeAlias = GenerationKey
 
-    Key = GenerationKey
+
+@dataclasses.dataclass(frozen=True)
+class Generation(_GenerationTypes):
+    """A generation of a release: a tag and the states that it names."""
 
     registry: Registry
     project: ProjectKey

@@ -71,7 +71,9 @@ class _Call:
         if before := hooks.wanted(f"before_{self.action}"):
             before(event=self._event())
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is None:
             if after := hooks.wanted(f"after_{self.action}"):
                 try:
@@ -82,7 +84,7 @@ class _Call:
             key = "/".join(str(self.keys[name]) for name in _KEYS if name in self.keys)
             message = self.guard.redact(f"{self.action} {key}".rstrip() + f" failed in {self.guard!r}: {error!r}")
             # the cause would show its text unredacted
-            raise StorageError(message) from (None if self.guard._secrets else error)
+            raise StorageError(message) from (None if self.guard._secrets else error)  # noqa: SLF001  # one module
 
     def _event(self) -> hooks.Event:
         return hooks.Event(action=self.action, place=repr(self.guard), **self.keys)

@@ -177,7 +177,9 @@ class GenerationKey(int):
             try:
                 number = -1 if isinstance(value, bool) else operator.index(value)
             except TypeError:
-                raise InvalidError(f"A generation number is an int, not {type(value).__name__}: {value!r:.100}") from None
+                raise InvalidError(
+                    f"A generation number is an int, not {type(value).__name__}: {value!r:.100}"
+                ) from None
         if not 1 <= number <= LAST:
             raise InvalidError(f"A generation number is an integer from 1 to 2**63 - 1, not {value!r:.100}")
         return super().__new__(cls, number)

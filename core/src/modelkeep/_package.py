@@ -37,8 +37,6 @@ class Package:
         manifest: What it says of itself.
     """
 
-    Manifest = Manifest
-
     #: The most that a package may hold when unpacked, in bytes.
     LIMIT = 4 << 30
     #: The most files and folders.
@@ -90,7 +88,7 @@ class Package:
             kept = [m for m in members if m.name != _manifest.NATIVE and _BYPRODUCT not in m.name.split("/")]
             _content.pack(kept, partial, zipfile.ZIP_DEFLATED, [(_manifest.NATIVE, manifest.dumps().encode())])
             cls(partial)
-            os.replace(partial, target)
+            partial.replace(target)
         except OSError as error:
             raise InvalidError(f"The folder {source} can not be packed as {path}: {error}") from error
         finally:
@@ -188,7 +186,9 @@ class Package:
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError) as error:
             raise InvalidError(f"{self.path} is not a usable zip package: {error}") from error
         except OSError as error:
-            raise StorageError(f"The package {self.path} can not be read, or not be written elsewhere: {error}") from error
+            raise StorageError(
+                f"The package {self.path} can not be read, or not be written elsewhere: {error}"
+            ) from error
 
     def __eq__(self, other: object) -> bool:
         return self.path == other.path if isinstance(other, Package) else NotImplemented
@@ -214,4 +214,6 @@ def _read_manifest(members: list[Member], where: Path) -> Manifest:
             return loads(source.decode())
         except (InvalidError, UnicodeDecodeError) as error:
             raise InvalidError(f"The package {where} has no usable manifest: {error}") from error
-    raise InvalidError(f"The package {where} has no manifest: neither {_manifest.NATIVE} nor {_manifest.FORML} in its root")
+    raise InvalidError(
+        f"The package {where} has no manifest: neither {_manifest.NATIVE} nor {_manifest.FORML} in its root"
+    )

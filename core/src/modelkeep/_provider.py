@@ -104,7 +104,9 @@ def _load(kind: str, provider: str) -> Any:
     except Exception as error:  # whatever an import may raise
         raise UnsupportedError(f"The provider {provider!r} is broken, it can not be imported: {error!r}") from error
     if not (isinstance(factory, type) and issubclass(factory, _BASES[kind])):
-        raise UnsupportedError(f"The provider {provider!r} is not a class derived from modelkeep.{_BASES[kind].__name__}")
+        raise UnsupportedError(
+            f"The provider {provider!r} is not a class derived from modelkeep.{_BASES[kind].__name__}"
+        )
     return factory
 
 
@@ -121,7 +123,9 @@ def _plugin(kind: str, provider: str) -> Any:
     try:
         return DriverManager(f"modelkeep.{kind}", provider, on_missing_entrypoints_callback=lambda _: None).driver
     except MultipleMatches as error:
-        raise UnsupportedError(f"More than one installed package offers the {kind} provider {provider!r}: {error}") from error
+        raise UnsupportedError(
+            f"More than one installed package offers the {kind} provider {provider!r}: {error}"
+        ) from error
     except NoMatches:
         if provider in extras():
             raise UnsupportedError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import math
 from collections.abc import Iterable
 from typing import Final, Self
@@ -13,9 +13,9 @@ from modelkeep import _toml
 from modelkeep._errors import InvalidError
 
 #: What an ordinal may be: the scalar types of TOML.
-Ordinal = bool | int | float | str | datetime.datetime | datetime.date | datetime.time
-_ORDINALS: Final = (bool, int, float, str, datetime.datetime, datetime.date, datetime.time)
-_MINUTE: Final = datetime.timedelta(minutes=1)
+Ordinal = bool | int | float | str | dt.datetime | dt.date | dt.time
+_ORDINALS: Final = (bool, int, float, str, dt.datetime, dt.date, dt.time)
+_MINUTE: Final = dt.timedelta(minutes=1)
 
 
 def _plain(item: object) -> object:
@@ -29,22 +29,22 @@ def _plain(item: object) -> object:
     return item
 
 
-def _moment(item: object) -> datetime.datetime | None:
+def _moment(item: object) -> dt.datetime | None:
     """Check a timestamp and give it a fixed offset from UTC, which is all that TOML can hold of its zone."""
     item = _plain(item)
     if item is None:
         return None
-    if not isinstance(item, datetime.datetime):
+    if not isinstance(item, dt.datetime):
         raise InvalidError(f"A timestamp is a datetime, not {type(item).__name__}: {item!r:.100}")
     offset = item.utcoffset()
     zone = None
     if offset is not None:
-        zone = datetime.UTC if offset % _MINUTE else datetime.timezone(offset)
+        zone = dt.UTC if offset % _MINUTE else dt.timezone(offset)
         try:
             item = item.astimezone(zone)
         except OverflowError:
             raise InvalidError(f"This timestamp is out of range in UTC: {item!r}") from None
-    return datetime.datetime.combine(item.date(), item.time().replace(fold=0), zone)
+    return dt.datetime.combine(item.date(), item.time().replace(fold=0), zone)
 
 
 def _number(item: object) -> float | None:
@@ -55,14 +55,14 @@ def _number(item: object) -> float | None:
         raise InvalidError(f"A score is a float, not {type(item).__name__}: {item!r:.100}")
     try:
         # one NaN object: tuples compare it by identity, so that a tag with a failed score equals its copy
-        return math.nan if item != item else float(item)
+        return math.nan if math.isnan(item) else float(item)
     except OverflowError:
         raise InvalidError("This score is too large for a float") from None
 
 
 def _ordinal(item: object) -> Ordinal | None:
     item = _plain(item)
-    if isinstance(item, datetime.datetime):
+    if isinstance(item, dt.datetime):
         return _moment(item)
     if isinstance(item, float):
         return _number(item)
@@ -78,7 +78,7 @@ def _ordinal(item: object) -> Ordinal | None:
 
 
 def _writable(item: object) -> None:
-    if isinstance(item, datetime.time) and item.tzinfo is not None:
+    if isinstance(item, dt.time) and item.tzinfo is not None:
         raise InvalidError(f"A time with a zone can not be an ordinal; use a datetime: {item!r}")
     try:
         _toml.value(item).encode()
@@ -95,7 +95,7 @@ class _Mode:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._fields() == other._fields()  # type: ignore[attr-defined]  # same type, just checked
+        return self._fields() == other._fields()
 
     def __hash__(self) -> int:
         return hash(self._fields())
@@ -113,7 +113,7 @@ class Training(_Mode):
         InvalidError: Neither can be turned into that.
     """
 
-    timestamp: datetime.datetime | None = None
+    timestamp: dt.datetime | None = None
     ordinal: Ordinal | None = None
 
     def __post_init__(self) -> None:
@@ -123,7 +123,7 @@ class Training(_Mode):
     @classmethod
     def now(cls, ordinal: Ordinal | None = None) -> Self:
         """A training that ends at this moment, in UTC."""
-        return cls(datetime.datetime.now(datetime.UTC), ordinal)
+        return cls(dt.datetime.now(dt.UTC), ordinal)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ class Tuning(_Mode):
         InvalidError: Neither can be turned into that.
     """
 
-    timestamp: datetime.datetime | None = None
+    timestamp: dt.datetime | None = None
     score: float | None = None
 
     def __post_init__(self) -> None:
@@ -148,7 +148,7 @@ class Tuning(_Mode):
     @classmethod
     def now(cls, score: float | None = None) -> Self:
         """A tuning that ends at this moment, in UTC."""
-        return cls(datetime.datetime.now(datetime.UTC), score)
+        return cls(dt.datetime.now(dt.UTC), score)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ files we must be able to reproduce to the byte.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -38,7 +38,7 @@ def value(item: object) -> str:
             return str(item).replace("e-0", "e-").replace("e+0", "e+")
         case str():
             return _text(item)
-        case datetime.datetime() | datetime.date() | datetime.time():
+        case dt.datetime() | dt.date() | dt.time():
             return item.isoformat().replace("+00:00", "Z")
         case list() | tuple():
             return "[ " + "".join(f"{value(each)}, " for each in item).removesuffix(" ") + "]" if item else "[]"

@@ -24,7 +24,7 @@ from uuid import UUID
 
 import pluggy
 
-from modelkeep._errors import UnsupportedError
+from modelkeep._errors import InvalidError, UnsupportedError
 from modelkeep._key import ApplicationKey, GenerationKey, ProjectKey, ReleaseKey
 from modelkeep._tag import Tag
 
@@ -97,31 +97,60 @@ class Specs:
     def after_get(self, event: Event) -> None: ...
 
 
+class _Plugins:
+    """The plugins of this process, and the names of the hooks that one of them implements."""
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager("modelkeep")
+        self.manager.add_hookspecs(Specs)
+        try:
+            self.manager.load_setuptools_entrypoints(GROUP)
+            self.manager.check_pending()
+        except Exception as error:  # whatever a plugin's import may raise
+            raise UnsupportedError(
+                f"A plugin of the entry-point group {GROUP!r} can not be loaded: {error!r}. Repair or uninstall it"
+            ) from error
+        self.note()
+
+    def note(self) -> None:
+        """Note which hooks are implemented, so that a call that no plugin cares for costs next to nothing."""
+        names = (name for name in vars(Specs) if not name.startswith("_"))
+        self.implemented = frozenset(name for name in names if getattr(self.manager.hook, name).get_hookimpls())
+
+
 @functools.cache
-def _manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager("modelkeep")
-    manager.add_hookspecs(Specs)
-    try:
-        manager.load_setuptools_entrypoints(GROUP)
-        manager.check_pending()
-    except Exception as error:  # whatever a plugin's import may raise
-        raise UnsupportedError(
-            f"A plugin of the entry-point group {GROUP!r} can not be loaded: {error!r}. Repair or uninstall it"
-        ) from error
-    return manager
+def _plugins() -> _Plugins:
+    return _Plugins()
 
 
 def register(plugin: object) -> None:
-    """Add a plugin to this process."""
-    _manager().register(plugin)
+    """Add a plugin to this process.
+
+    Raises:
+        InvalidError: It has a hook that does not exist, or is registered already.
+    """
+    plugins = _plugins()
+    try:
+        plugins.manager.register(plugin)
+        plugins.manager.check_pending()
+    except (ValueError, pluggy.PluginValidationError) as error:
+        if plugins.manager.is_registered(plugin) and isinstance(error, pluggy.PluginValidationError):
+            plugins.manager.unregister(plugin)
+        raise InvalidError(f"This plugin can not be registered: {error}") from error
+    plugins.note()
 
 
 def unregister(plugin: object) -> None:
     """Take a plugin of this process away."""
-    _manager().unregister(plugin)
+    plugins = _plugins()
+    plugins.manager.unregister(plugin)
+    plugins.note()
 
 
 def wanted(name: str) -> pluggy.HookCaller | None:
     """Find a hook by its name; None when there is no such hook or no plugin implements it."""
-    hook: pluggy.HookCaller | None = getattr(_manager().hook, name, None)
-    return hook if hook is not None and hook.get_hookimpls() else None
+    plugins = _plugins()
+    if name not in plugins.implemented:
+        return None
+    hook: pluggy.HookCaller = getattr(plugins.manager.hook, name)
+    return hook

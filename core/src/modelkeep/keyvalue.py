@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 
 _Key = TypeVar("_Key")
 
+# made once: json.dumps makes an encoder at each call that is not all defaults
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+_decode: Final = json.JSONDecoder().decode
+
 #: The version of the layout that is written.
 FORMAT: Final = 1
 
@@ -109,11 +113,14 @@ class Engine(ABC):
         """
 
     def last(self, prefix: str) -> str | None:
-        """Return the greatest of the keys that begin with a prefix, which ends with `/`. Ordered engines override this."""
+        """Return the greatest of the keys that begin with a prefix, which ends with `/`.
+
+        Engines with order override this.
+        """
         return max(self.keys(prefix), default=None)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self.place == other.place  # type: ignore[attr-defined]  # same type
+        return type(other) is type(self) and self.place == other.place
 
     def __hash__(self) -> int:
         return hash((type(self), self.place))
@@ -153,12 +160,12 @@ class _Store:
 
     def _record(self, key: str) -> Any:
         record = self._engine.get(key)
-        return None if record is None else json.loads(self._unseal(key, record))
+        return None if record is None else _decode(self._unseal(key, record).decode())
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._engine == other._engine  # type: ignore[attr-defined]  # same type
+        return self._engine == other._engine
 
     def __hash__(self) -> int:
         return hash((type(self), self._engine))
@@ -168,7 +175,7 @@ class _Store:
 
 
 def _dump(key: str, **record: object) -> bytes:
-    return seal(key, json.dumps(record, separators=(",", ":")).encode())
+    return seal(key, _encode(record).encode())
 
 
 class Registry(_Store, _Registry):
@@ -301,7 +308,9 @@ class Registry(_Store, _Registry):
     def open(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> Tag:
         return Tag.loads(self._generation(project, release, generation)["tag"])
 
-    def _states(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> dict[str, tuple[str, int]]:
+    def _states(
+        self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey
+    ) -> dict[str, tuple[str, int]]:
         states: dict[str, tuple[str, int]] = self._generation(project, release, generation)["states"]
         return states
 
@@ -322,7 +331,9 @@ class Registry(_Store, _Registry):
             name = f"state/{project}/{release.canonical}/{sid}"
             state = self._record(name)
             if state is None:
-                raise MissingError(f"{self!r}: state {sid} of {project}/{release} was never written; write it, then close")
+                raise MissingError(
+                    f"{self!r}: state {sid} of {project}/{release} was never written; write it, then close"
+                )
             states[str(sid)] = state["digest"], state["size"]
             needs += name, _blob(state["digest"])
         if not self._engine.create(key, _dump(key, tag=tag.dumps(), states=states), needs=needs):
@@ -346,7 +357,7 @@ class Registry(_Store, _Registry):
             self._verify(content, name, what)
             yield octets(content or b"")
 
-    def _verify(self, content: Buffer | None, name: str, what: str) -> None:
+    def _verify(self, content: bytes | memoryview | None, name: str, what: str) -> None:
         if content is None or digest(content) != name:
             fate = "are lost" if content is None else "do not match their digest"
             raise CorruptedError(f"{self!r}: the bytes of {what} {fate} ({name}). Restore them from a copy")

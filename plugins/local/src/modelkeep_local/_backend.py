@@ -71,8 +71,8 @@ class _Place:
 
     def _use(self, path: str | os.PathLike[str], *, sync: bool) -> None:
         try:
-            self._root = Path(os.path.realpath(os.path.expanduser(path)))
-        except (TypeError, ValueError) as error:
+            self._root = Path(path).expanduser().resolve()
+        except (TypeError, ValueError, RuntimeError) as error:
             raise InvalidError(f"The path of a local store is the path of a folder, not {path!r:.100}") from error
         if not isinstance(sync, bool):
             raise InvalidError(f"The option sync of a local store is true or false, not {sync!r:.100}")
@@ -108,7 +108,7 @@ class _Place:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._root == other._root  # type: ignore[attr-defined]  # same type
+        return self._root == other._root
 
     def __hash__(self) -> int:
         return hash((type(self), self._root))
@@ -124,14 +124,14 @@ class Registry(_Place, modelkeep.Registry):
         self,
         path: str | os.PathLike[str],
         staging: str | os.PathLike[str] | None = None,
-        sync: bool = True,  # noqa: FBT001, FBT002  # an option of the configuration
+        sync: bool = True,
     ) -> None:
         """Open a folder; it is made by the first push.
 
         Args:
             path: The folder.
             staging: See `modelkeep.Registry`.
-            sync: Whether commits survive power loss. Without, they are faster and survive the death of the process only.
+            sync: Whether commits survive power loss; without, they survive the death of the process only.
         """
         super().__init__(staging)
         self._use(path, sync=sync)
@@ -213,7 +213,8 @@ class Registry(_Place, modelkeep.Registry):
             with locked(self._root / project):
                 if any(key == release for key in self._versions(project)):
                     raise ConflictError(
-                        f"{self!r} has a release {project}/{release} already, and releases never change: raise the version"
+                        f"{self!r} has a release {project}/{release} already, and releases never change: "
+                        "raise the version"
                     )
                 self._appear(partial, self._root / project / str(release.version))
         self._disk.flush(self._root / project)
@@ -324,9 +325,7 @@ class Registry(_Place, modelkeep.Registry):
     def open(self, project: Project.Key, release: Release.Key, generation: Generation.Key) -> Tag:
         return self._open(project, release, generation)[1]
 
-    def _open(
-        self, project: Project.Key, release: Release.Key, generation: Generation.Key
-    ) -> tuple[Path, Tag]:
+    def _open(self, project: Project.Key, release: Release.Key, generation: Generation.Key) -> tuple[Path, Tag]:
         folder, body, _ = self._body(project, release, generation)
         try:
             return folder, Tag.loads(body.decode())
@@ -336,9 +335,7 @@ class Registry(_Place, modelkeep.Registry):
                 f"Restore {folder / _TAG} from a copy"
             ) from error
 
-    def _body(
-        self, project: Project.Key, release: Release.Key, generation: Generation.Key
-    ) -> tuple[Path, bytes, bool]:
+    def _body(self, project: Project.Key, release: Release.Key, generation: Generation.Key) -> tuple[Path, bytes, bool]:
         """Read the tag file of a generation: its folder, its text, and whether we wrote it."""
         folder = self._folder(project, release) / str(generation)
         try:
@@ -352,7 +349,7 @@ class Registry(_Place, modelkeep.Registry):
     def _digest(
         self, project: Project.Key, release: Release.Key, generation: Generation.Key, sid: UUID
     ) -> tuple[Path, str | None] | None:
-        """Find the file of a state and its digest, None for a digest that ForML did not note; None for no such state."""
+        """Find the file of a state, and its digest unless ForML wrote it; None if the generation does not name it."""
         folder, body, ours = self._body(project, release, generation)
         path = folder / f"{sid}.bin"
         if ours:
@@ -408,7 +405,7 @@ class Inventory(_Place, modelkeep.Inventory):
     def __init__(
         self,
         path: str | os.PathLike[str],
-        sync: bool = True,  # noqa: FBT001, FBT002  # an option of the configuration
+        sync: bool = True,
     ) -> None:
         """Open a folder; it is made by the first put.
 

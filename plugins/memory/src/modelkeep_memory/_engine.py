@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import os
 import threading
 from collections.abc import Sequence
@@ -32,8 +31,9 @@ class Engine(keyvalue.Engine):
     def __init__(self, place: str) -> None:
         self.place = place
         self._values: dict[str, bytes] = {}
-        # folder -> its names in order; blobs are never listed
-        self._names: dict[str, list[str]] = {}
+        # folder -> its names, in no order, and the greatest of them; blobs are not listed
+        self._names: dict[str, dict[str, None]] = {}
+        self._greatest: dict[str, str] = {}
 
     @classmethod
     def named(cls, place: str) -> Engine:
@@ -53,7 +53,8 @@ class Engine(keyvalue.Engine):
             if key in self._values:
                 return False
             self._values[key] = value
-            bisect.insort(self._names.setdefault(folder, []), name)
+            self._names.setdefault(folder, {})[name] = None
+            self._greatest[folder] = max(name, self._greatest.get(folder, name))
             return True
 
     def replace(self, key: str, value: bytes) -> None:
@@ -70,9 +71,8 @@ class Engine(keyvalue.Engine):
             ]
 
     def last(self, prefix: str) -> str | None:
-        with _lock:
-            names = self._names.get(prefix.removesuffix("/"))
-            return f"{prefix}{names[-1]}" if names else None
+        name = self._greatest.get(prefix.removesuffix("/"))
+        return None if name is None else f"{prefix}{name}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _reopen, (self.place, _PROCESS, os.getpid())
