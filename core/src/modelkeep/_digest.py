@@ -5,7 +5,9 @@ Source of the function: https://github.com/BLAKE3-team/BLAKE3-specs
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+from collections.abc import Iterator
 from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +40,20 @@ def octets(data: Buffer) -> memoryview:
         raise InvalidError(
             f"Bytes or a contiguous buffer of bytes is needed, not {type(data).__name__}: {error}"
         ) from error
+
+
+@contextlib.contextmanager
+def lend(data: Buffer) -> Iterator[memoryview]:
+    """Show bytes read-only for the length of a block.
+
+    What the caller made of the view, an array say, keeps the memory alive beyond that; it is not an error.
+    """
+    view = memoryview(data).toreadonly()
+    try:
+        yield view
+    finally:
+        with contextlib.suppress(BufferError):
+            view.release()
 
 
 def digest(data: bytes | memoryview | mmap.mmap) -> str:

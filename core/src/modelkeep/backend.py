@@ -1,7 +1,7 @@
 """What authors of backends need besides the ABCs, if `modelkeep.keyvalue` does not suit their engine."""
 
 from modelkeep._content import copy_content, digest_content, discard
-from modelkeep._digest import PREFIX, Hasher, digest, octets
+from modelkeep._digest import PREFIX, Hasher, digest, lend, octets
 from modelkeep._record import seal, unseal
 from modelkeep._toml import lines, table
 
@@ -12,6 +12,7 @@ __all__ = [
     "digest",
     "digest_content",
     "discard",
+    "lend",
     "lines",
     "octets",
     "seal",

@@ -32,7 +32,7 @@ from uuid import UUID
 import modelkeep
 from modelkeep import _content
 from modelkeep._descriptor import Descriptor
-from modelkeep._digest import PREFIX, digest, octets
+from modelkeep._digest import PREFIX, digest, lend, octets
 from modelkeep._errors import ConflictError, CorruptedError, InvalidError, MissingError, UnsupportedError
 from modelkeep._inventory import Inventory as _Inventory
 from modelkeep._key import ApplicationKey, GenerationKey, ProjectKey, ReleaseKey
@@ -239,7 +239,8 @@ class Registry(_Store, _Registry):
             with file.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 size = len(content)
                 with memoryview(content) as view:
-                    blob = self._keep(view)
+                    blob = digest(view)
+                    self._keep(blob, view)
             record = _dump(
                 key,
                 version=str(manifest.version),
@@ -275,14 +276,18 @@ class Registry(_Store, _Registry):
     def write(self, project: ProjectKey, release: ReleaseKey, sid: UUID, state: Buffer) -> None:
         self._released(project, release)
         state = octets(state)
+        name = digest(state)
         key = f"state/{project}/{release.canonical}/{sid}"
         known = self._record(key)
-        if known is None:
-            name = self._keep(state)
-            if self._engine.create(key, _dump(key, digest=name, size=len(state)), needs=[_blob(name)], durable=False):
+        if known is None or known["digest"] == name:
+            # when it is known, too: what is not committed yet may have been lost
+            self._keep(name, state)
+            if known is not None or self._engine.create(
+                key, _dump(key, digest=name, size=len(state)), needs=[_blob(name)], durable=False
+            ):
                 return
             known = self._record(key)
-        if known["digest"] != digest(state):
+        if known["digest"] != name:
             raise ConflictError(
                 f"{self!r}: state {sid} of {project}/{release} has other bytes already; write under a new id"
             )
@@ -342,20 +347,19 @@ class Registry(_Store, _Registry):
                 "close under another number"
             )
 
-    def _keep(self, content: memoryview) -> str:
+    def _keep(self, name: str, content: memoryview) -> None:
         """Store bytes under their digest, unless they are there and sound."""
-        name = digest(content)
         with self._engine.view(_blob(name)) as kept:
-            if kept is not None and digest(kept) == name:
-                return name
-        self._engine.put(_blob(name), content)
-        return name
+            sound = kept is not None and digest(kept) == name
+        if not sound:
+            self._engine.put(_blob(name), content)
 
     @contextlib.contextmanager
     def _verified(self, name: str, what: str) -> Iterator[memoryview]:
         with self._engine.view(_blob(name)) as content:
             self._verify(content, name, what)
-            yield octets(content or b"")
+            with lend(content or b"") as view:
+                yield view
 
     def _verify(self, content: bytes | memoryview | None, name: str, what: str) -> None:
         if content is None or digest(content) != name:

@@ -43,7 +43,7 @@ from modelkeep import (
     Tag,
     UnsupportedError,
 )
-from modelkeep.backend import copy_content, digest, digest_content, lines, octets, seal, table, unseal
+from modelkeep.backend import copy_content, digest, digest_content, lend, lines, octets, seal, table, unseal
 from modelkeep_local._engine import Disk, entries, locked
 
 if TYPE_CHECKING:
@@ -376,18 +376,13 @@ class Registry(_Place, modelkeep.Registry):
             raise MissingError(f"{self!r}: generation {project}/{release}/{generation} names no state {sid}")
         path, known = found
         with self._damage(path, f"{sid} of {project}/{release}/{generation}"), path.open("rb") as file:
+            # an empty file can not be mapped
             empty = os.fstat(file.fileno()).st_size == 0
             content = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            view = memoryview(content)
-            _verify(view, known)
-        try:
+            _verify(content, known)
+        # the map ends with the last reference to it
+        with lend(content) as view:
             yield view
-        finally:
-            # what the caller made of the view, an array say, may still use it: then the map ends with that
-            with contextlib.suppress(BufferError):
-                view.release()
-                if isinstance(content, mmap.mmap):
-                    content.close()
 
     @contextlib.contextmanager
     def _damage(self, path: Path, what: str) -> Iterator[None]:
@@ -478,6 +473,6 @@ def _numbers(folder: Path) -> Iterator[Generation.Key]:
                 yield key
 
 
-def _verify(content: bytes | memoryview, known: str | None) -> None:
+def _verify(content: bytes | mmap.mmap, known: str | None) -> None:
     if known is not None and digest(content) != known:
         raise CorruptedError

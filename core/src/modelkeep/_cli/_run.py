@@ -1,0 +1,112 @@
+"""Running a command, and turning whatever it ends with into an exit code and a line on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from modelkeep._cli._commands import root
+from modelkeep._cli._output import printable
+from modelkeep._errors import (
+    ConflictError,
+    CorruptedError,
+    Error,
+    InvalidError,
+    MissingError,
+    StorageError,
+    UnsupportedError,
+)
+
+#: The exit code of each kind of error, the most special kinds first. Scripts rely on them: they never change.
+CODES: Final[dict[type[Error], int]] = {
+    MissingError: 3,
+    InvalidError: 4,
+    ConflictError: 5,
+    CorruptedError: 6,
+    StorageError: 7,
+    UnsupportedError: 8,
+    Error: 1,
+}
+#: What a shell shows for a process that SIGINT or SIGPIPE ended.
+INTERRUPTED: Final = 130
+PIPE: Final = 141
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command and return the exit code."""
+    # a file name need not be Unicode, and a terminal need not be able to show all of it
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    message = None
+    try:
+        code = _invoke(list(arguments))
+        # here, and not when the interpreter ends, where a full disk could not be told any more
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = PIPE
+    except (KeyboardInterrupt, click.Abort):
+        code = INTERRUPTED
+    except click.ClickException as error:
+        code, message = error.exit_code, _hinted(error)
+    except (Error, MemoryError, OSError) as error:
+        code, message = _told(error)
+    if code:
+        _settle()
+    if message is not None:
+        _complain(message)
+    return code
+
+
+def _hinted(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return error.format_message() + (f"\nTry '{context.command_path} --help' for help." if context else "")
+
+
+def _invoke(arguments: list[str]) -> int:
+    if instruction := os.environ.get("_MODELKEEP_COMPLETE"):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(root, {}, "modelkeep", "_MODELKEEP_COMPLETE", instruction)
+    try:
+        with root.make_context("modelkeep", arguments) as context:
+            root.invoke(context)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    return 0
+
+
+def _told(error: Error | MemoryError | OSError) -> tuple[int, str]:
+    """Find the exit code and the message of an error."""
+    match error:
+        case Error():
+            return next(code for kind, code in CODES.items() if isinstance(error, kind)), str(error)
+        case OSError():
+            what = f"{error.filename}: " if error.filename else ""
+            return CODES[StorageError], f"{what}{error.strerror or error}"
+        case _:
+            return CODES[StorageError], "There is not enough memory for this"
+
+
+def _complain(message: str) -> None:
+    lines = "\n".join(printable(line) for line in message.splitlines())
+    # where nobody is left to be told, the exit code still tells
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"modelkeep: {lines}\n")
+        sys.stderr.flush()
+
+
+def _settle() -> None:
+    """Write what a failed command did put out, and see to it that what can't be written fails no second time."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -1,0 +1,300 @@
+"""LMDB as an engine.
+
+Values of a record or blob are values of the unnamed database. Two things are not plain puts:
+
+*Staging.* What is not durable yet (the blobs and records of states before their generation is closed) waits as files in
+`<path>/stage`, named by their keys and never flushed. `create` moves what its record needs, and the record itself, into
+LMDB in one transaction: ten states cost one flush. The environment itself is always flushed in order, so that its
+integrity never depends on power. A staged file that lost bytes to a power failure is noticed when it is moved, since
+blobs are named by their digest and records are sealed.
+
+*Large values.* LMDB holds the pages that a transaction writes in memory, and a value has at most 4 GiB. A value of more
+than `CUT` bytes is cut into parts `part/<key>/<n>`, each committed by itself, and then named by `cut/<key>`, which has
+its size. To view it, the parts are laid into an unnamed temporary file that is mapped: one copy, on disk or in the page
+cache, none in anonymous memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import lmdb
+
+from modelkeep import CorruptedError, InvalidError, StorageError, keyvalue
+from modelkeep.backend import PREFIX, digest, lend
+from modelkeep_lmdb._environment import Environment, borrowed
+
+#: The largest value that is stored in one piece, in bytes.
+CUT: Final = 64 << 20
+#: The size of a part, and about the most that one transaction moves.
+_PART: Final = 32 << 20
+
+
+class Engine(keyvalue.Engine):
+    """An LMDB environment in a folder."""
+
+    def __init__(self, path: str | os.PathLike[str], *, limit: int | None, sync: bool) -> None:
+        try:
+            self._path = Path(path).expanduser().resolve()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InvalidError(f"The path of an lmdb store is the path of a folder, not {path!r:.100}") from error
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+            raise InvalidError(f"The limit of an lmdb store is a number of bytes, not {limit!r:.100}")
+        if not isinstance(sync, bool):
+            raise InvalidError(f"The option sync of an lmdb store is true or false, not {sync!r:.100}")
+        self.place = str(self._path)
+        self._limit, self._sync = limit, sync
+        self._stage = self._path / "stage"
+
+    def get(self, key: str) -> bytes | None:
+        with self.view(key) as value:
+            return None if value is None else bytes(value)
+
+    @contextlib.contextmanager
+    def view(self, key: str) -> Iterator[memoryview | None]:
+        with self._stored(key) as value:
+            if value is not None:
+                yield value
+                return
+        with self._staged(key) as value:
+            if value is not None:
+                yield value
+                return
+        # it may have been moved out of the stage since we looked
+        with self._stored(key) as value:
+            yield value
+
+    @contextlib.contextmanager
+    def _stored(self, key: str) -> Iterator[memoryview | None]:
+        with self._borrowed() as env:
+            if env is None:
+                yield None
+                return
+            with self._begin(env) as txn:
+                value = txn.get(key.encode())
+                cut = None if value is not None else txn.get(f"cut/{key}".encode())
+                if value is not None:
+                    with env.lend(value) as view:
+                        yield view
+                elif cut is not None and bytes(cut).isdigit():
+                    with self._joined(txn, key, int(bytes(cut))) as view:
+                        yield view
+                else:
+                    yield None
+
+    @contextlib.contextmanager
+    def _staged(self, key: str) -> Iterator[memoryview | None]:
+        try:
+            file = (self._stage / key).open("rb")
+        except (FileNotFoundError, NotADirectoryError):
+            yield None
+            return
+        with file:
+            if os.fstat(file.fileno()).st_size == 0:
+                yield memoryview(b"")
+                return
+            with lend(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as value:
+                yield value
+
+    @contextlib.contextmanager
+    def _joined(self, txn: lmdb.Transaction[memoryview], key: str, size: int) -> Iterator[memoryview]:
+        with tempfile.TemporaryFile(dir=self._path if os.access(self._path, os.W_OK) else None) as file:
+            for number in range(-(-size // _PART)):
+                part = txn.get(_part(key, number))
+                if part is not None:
+                    file.write(part)
+            file.flush()
+            if file.tell() == 0:
+                yield memoryview(b"")
+                return
+            with lend(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as value:
+                yield value
+
+    def put(self, key: str, value: memoryview) -> None:
+        if len(value) <= CUT:
+            with self._partial(key, value) as partial:
+                partial.replace(self._stage / key)
+            return
+        for number, start in enumerate(range(0, len(value), _PART)):
+            with self._writing() as txn:
+                txn.put(_part(key, number), value[start : start + _PART])
+        with self._writing() as txn:
+            txn.put(f"cut/{key}".encode(), b"%d" % len(value))
+
+    def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
+        if not durable:
+            return self._create_staged(key, value)
+        moved: list[str] = []
+        pending = [need for need in dict.fromkeys(needs) if (self._stage / need).exists()]
+        while True:
+            with self._writing() as txn:
+                if txn.get(key.encode()) is not None:
+                    return False
+                size = 0
+                while pending and size < _PART:
+                    need = pending.pop()
+                    size += self._move(txn, need)
+                    moved.append(need)
+                if not pending:
+                    for need in needs:
+                        if txn.get(need.encode()) is None and txn.get(f"cut/{need}".encode()) is None:
+                            raise CorruptedError(f"The LMDB store {self.place} has lost {need}. Write it again")
+                    txn.put(key.encode(), value)
+            if not pending:
+                break
+        for need in moved:
+            (self._stage / need).unlink(missing_ok=True)
+        return True
+
+    def _move(self, txn: lmdb.Transaction[memoryview], key: str) -> int:
+        """Put a staged value into the environment; return its size in bytes."""
+        with self._staged(key) as value:
+            if value is None or txn.get(key.encode()) is not None:
+                return 0
+            name = key.removeprefix("blob/")
+            if name != key and digest(value) != PREFIX + name:
+                raise CorruptedError(f"The LMDB store {self.place} has lost bytes of the staged {key}. Write it again")
+            txn.put(key.encode(), value)
+            return len(value)
+
+    def _create_staged(self, key: str, value: bytes) -> bool:
+        with self._partial(key, memoryview(value)) as partial:
+            try:
+                (self._stage / key).hardlink_to(partial)
+            except FileExistsError:
+                return False
+        # a staged key that was moved into the environment is gone from the stage: look there after it was free here
+        with self._stored(key) as stored:
+            if stored is not None:
+                (self._stage / key).unlink(missing_ok=True)
+                return False
+        return True
+
+    @contextlib.contextmanager
+    def _partial(self, key: str, value: memoryview) -> Iterator[Path]:
+        """Write a value beside its place in the stage, and remove what is left of that."""
+        with self._borrowed(create=True):
+            folder = (self._stage / key).parent
+        partial = folder / f".{uuid4().hex}"
+        try:
+            try:
+                partial.write_bytes(value)
+            except FileNotFoundError:
+                folder.mkdir(parents=True, exist_ok=True)
+                partial.write_bytes(value)
+            yield partial
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def replace(self, key: str, value: bytes) -> None:
+        with self._writing() as txn:
+            txn.put(key.encode(), value)
+
+    def keys(self, prefix: str) -> list[str]:
+        start = prefix.encode()
+        found: list[str] = []
+        with self._reading() as txn:
+            cursor = txn.cursor() if txn else None
+            if cursor and cursor.set_range(start):
+                for key in cursor.iternext(keys=True, values=False):
+                    name = bytes(key)
+                    if not name.startswith(start):
+                        break
+                    found.append(name.decode())
+        return found
+
+    def last(self, prefix: str) -> str | None:
+        # the first key after all that begin with the prefix, then one back
+        after = f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}".encode()
+        with self._reading() as txn:
+            cursor = txn.cursor() if txn else None
+            if not cursor or not (cursor.prev() if cursor.set_range(after) else cursor.last()):
+                return None
+            key = bytes(cursor.key()).decode()
+            return key if key.startswith(prefix) else None
+
+    def stat(self) -> dict[str, int]:
+        """Tell about the environment: bytes used and allowed, pages in use and free, entries, readers.
+
+        Raises:
+            StorageError: There is none yet.
+        """
+        with self._existing() as env:
+            env.lmdb.reader_check()
+            info, stat = env.lmdb.info(), env.lmdb.stat()
+            pages = info["last_pgno"] + 1
+            used = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+            return {
+                "bytes": pages * stat["psize"],
+                "limit": info["map_size"],
+                "pages": pages,
+                # less the two meta pages; the list of free pages itself counts as free
+                "free_pages": pages - used - 2,
+                "entries": stat["entries"],
+                "readers": info["num_readers"],
+            }
+
+    def compact(self, target: str | os.PathLike[str]) -> None:
+        """Write a copy without free pages into a new folder, while others go on.
+
+        Raises:
+            StorageError: There is no store, or the folder exists.
+        """
+        with self._existing() as env:
+            try:
+                Path(target).mkdir()
+                env.lmdb.copy(os.fspath(target), compact=True)
+            except (OSError, lmdb.Error) as error:
+                raise StorageError(f"The LMDB store {self.place} can not be copied to {target}: {error}") from error
+
+    @contextlib.contextmanager
+    def _existing(self, *, create: bool = False) -> Iterator[Environment]:
+        with self._borrowed(create=create) as env:
+            if env is None:
+                raise StorageError(f"There is no LMDB store at {self.place}")
+            yield env
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[lmdb.Transaction[memoryview] | None]:
+        with self._borrowed() as env:
+            if env is None:
+                yield None
+                return
+            with self._begin(env) as txn:
+                yield txn
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[lmdb.Transaction[memoryview]]:
+        with self._existing(create=True) as env:
+            try:
+                with self._begin(env, write=True) as txn:
+                    yield txn
+            except lmdb.MapFullError as error:
+                raise StorageError(
+                    f"The LMDB store {self.place} is full, it may hold {env.lmdb.info()['map_size']} bytes. "
+                    "Raise its limit"
+                ) from error
+
+    def _begin(self, env: Environment, *, write: bool = False) -> lmdb.Transaction[memoryview]:
+        try:
+            return env.lmdb.begin(write=write, buffers=True)
+        except lmdb.ReadersFullError:
+            env.lmdb.reader_check()
+        except lmdb.MapResizedError:
+            env.grow()
+        return env.lmdb.begin(write=write, buffers=True)
+
+    def _borrowed(self, *, create: bool = False) -> AbstractContextManager[Environment | None]:
+        return borrowed(self._path, self._limit, create=create, sync=self._sync)
+
+
+def _part(key: str, number: int) -> bytes:
+    return b"part/%s/%06d" % (key.encode(), number)

@@ -1,0 +1,240 @@
+"""The environments of this process: one for a folder, however many handles use it.
+
+LMDB must not be opened twice in a process, and an environment must not be used over a fork. So they are kept here, and
+closed before this process forks; parent and child open it again when they need it. That is not possible while a view
+is open, since its memory would be gone: then the parent goes on, and the child is refused.
+
+What LMDB frees while an environment stays open is only its tree; the values of a view are never removed, so a view
+stays valid as long as the environment is not closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import lmdb
+
+from modelkeep import InvalidError, StorageError
+
+#: The map that is asked for: address space, not memory and not disk.
+_MAP: Final = 1 << 40
+#: Below this a map is too small to be of use.
+_LEAST: Final = 1 << 20
+#: How many read transactions may be open at once, over all processes.
+_READERS: Final = 2048
+#: File systems over which the locks of LMDB do not hold.
+_REMOTE: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.s3fs", "lustre"}
+)
+
+#: For how long a fork waits for the calls of other threads to end, in seconds.
+_PATIENCE: Final = 5.0
+
+_open: Final[dict[Path, Environment]] = {}
+#: Environments that a parent had open while it forked: not to be used, nor to be opened a second time.
+_inherited: Final[dict[Path, Environment]] = {}
+#: Guards all of the above, and the counts of the environments.
+_gate = threading.Condition()
+
+
+def _before_fork() -> None:
+    _gate.acquire()
+    # calls of other threads end soon; a view of this one can not end while we wait for it
+    me = threading.get_ident()
+    _gate.wait_for(lambda: not any(known.busy(besides=me) for known in _open.values()), _PATIENCE)
+    for path, known in list(_open.items()):
+        if not known.busy() and not known.kept:
+            known.lmdb.close()
+            del _open[path]
+
+
+def _after_fork_in_parent() -> None:
+    _gate.release()
+
+
+def _after_fork_in_child() -> None:
+    global _gate  # noqa: PLW0603  # other threads of the parent may wait for it
+    _gate = threading.Condition()
+    _inherited.update(_open)
+    _open.clear()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+class Environment:
+    """An LMDB environment with the options that it was opened with.
+
+    Attributes:
+        lmdb: The environment.
+        limit: The most that it may hold, in bytes.
+        sync: Whether each commit is flushed to the last.
+        readonly: Whether the folder can't be written to.
+        identity: Device and number of the data file.
+        users: The threads that use it at the moment, once for each call and open view.
+        kept: Whether somebody kept memory of a view beyond its block.
+    """
+
+    def __init__(self, path: Path, limit: int | None, *, sync: bool) -> None:
+        self.limit, self.sync = limit, sync
+        self.readonly = not _writable(path)
+        self.lmdb = self._opened(path, limit or _MAP)
+        self.identity = _identity(path)
+        self.users: list[int] = []
+        self.kept = False
+        if not self.readonly:
+            self.lmdb.reader_check()
+
+    def busy(self, *, besides: int | None = None) -> bool:
+        """Whether a thread uses it, another one than the given."""
+        return any(user != besides for user in self.users)
+
+    @contextlib.contextmanager
+    def lend(self, value: memoryview) -> Iterator[memoryview]:
+        """Show memory of the map for the length of a block; who keeps it keeps the environment open."""
+        try:
+            yield value
+        finally:
+            try:
+                value.release()
+            except BufferError:
+                self.kept = True
+
+    def grow(self) -> None:
+        """Map what another process with a higher limit has added; the caller uses the environment once.
+
+        Raises:
+            StorageError: A view is open, whose memory would be gone.
+        """
+        with _gate:
+            if not _gate.wait_for(lambda: len(self.users) == 1, _PATIENCE) or self.kept:
+                raise StorageError(
+                    f"The LMDB store {self.lmdb.path()} has grown beyond the limit of this process while a view is "
+                    "open: leave the view, or use the same limit in all processes"
+                )
+            self.lmdb.set_mapsize(0)
+
+    def _opened(self, path: Path, size: int) -> lmdb.Environment:
+        try:
+            return lmdb.open(
+                str(path),
+                map_size=max(size, _LEAST),
+                metasync=self.sync,
+                readonly=self.readonly,
+                # without a writable lock file nobody can be writing, or we could not know
+                lock=not self.readonly,
+                create=False,
+                readahead=True,
+                max_readers=_READERS,
+                max_spare_txns=16,
+            )
+        except (lmdb.MemoryError, MemoryError, lmdb.Error) as error:
+            out_of_space = isinstance(error, lmdb.MemoryError | MemoryError) or "Cannot allocate" in str(error)
+            if out_of_space and self.limit is None and size > _LEAST:
+                return self._opened(path, size // 4)
+            raise
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and all(
+        os.access(file, os.W_OK) for file in (path / "data.mdb", path / "lock.mdb") if file.exists()
+    )
+
+
+@contextlib.contextmanager
+def borrowed(path: Path, limit: int | None, *, create: bool, sync: bool) -> Iterator[Environment | None]:
+    """Use the environment of a folder; open it if it is not.
+
+    Args:
+        path: The folder, resolved.
+        limit: The most that it may hold, in bytes; None for whatever it is open with.
+        create: Whether to make it if it is not there.
+        sync: Whether each commit is flushed to the last.
+
+    Yields:
+        None if it is not there and not to be made.
+
+    Raises:
+        InvalidError: It is open in this process with other options.
+        StorageError: The folder can't be made, or this process was forked while a view was open.
+    """
+    me = threading.get_ident()
+    with _gate:
+        known = _found(path, limit, create=create, sync=sync)
+        if known is not None:
+            known.users.append(me)
+    try:
+        yield known
+    finally:
+        if known is not None:
+            with _gate:
+                known.users.remove(me)
+                _gate.notify_all()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell which data file lies in a folder; None if there is none."""
+    try:
+        status = os.stat(f"{path}/data.mdb")  # noqa: PTH116  # at every call, and a Path costs three times as much
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _found(path: Path, limit: int | None, *, create: bool, sync: bool) -> Environment | None:
+    """Find or open the environment of a folder; the caller holds the gate."""
+    there = _identity(path)
+    known = _open.get(path)
+    if known is not None and known.identity != there:
+        # the folder was removed, and perhaps made anew; a view of the old one stays valid
+        del _open[path]
+        known = None
+    if known is None:
+        if there is None and not create:
+            return None
+        if path in _inherited and _inherited[path].identity == there:
+            raise StorageError(
+                f"This process was forked while a view of the LMDB store {path} was open, and can not use it: "
+                "leave the view before forking, or start processes by spawn"
+            )
+        if there is None:
+            _make(path)
+        known = _open[path] = Environment(path, limit, sync=sync)
+    if (limit is not None and known.limit != limit) or known.sync != sync:
+        raise InvalidError(
+            f"The LMDB environment {path} is open in this process with limit={known.limit} and sync={known.sync}: "
+            "use the same options for all handles"
+        )
+    return known
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The folder {path} of an LMDB environment can not be made: {error}") from error
+    kind = _file_system(path)
+    if kind in _REMOTE:
+        warnings.warn(
+            f"{path} lies on a network file system ({kind}), where the locks of LMDB do not hold: use it from one "
+            "machine only, or choose another backend",
+            stacklevel=2,
+        )
+
+
+def _file_system(path: Path) -> str | None:
+    """The type of the file system that a folder lies on, where the kernel tells."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return None
+    # the last mount at the deepest point is the one in force
+    points = [(line.split(" ")[1].replace("\\040", " "), line.split(" ")[2]) for line in mounts]
+    above = [(len(point), number, kind) for number, (point, kind) in enumerate(points) if path.is_relative_to(point)]
+    return max(above)[2] if above else None
