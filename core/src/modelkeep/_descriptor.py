@@ -51,25 +51,27 @@ class _DescriptorTypes:
     Handle: TypeAlias = DescriptorHandle
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, init=False)
 class Descriptor(_DescriptorTypes):
     """What an application is served by.
 
     Attributes:
         name: The name of the application.
         source: Its module, byte for byte as it was published.
-
-    Raises:
-        InvalidError: The name is no application name, or the source is not bytes or longer than 16 MiB.
     """
 
     name: ApplicationKey
     source: bytes = dataclasses.field(repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", ApplicationKey(self.name))
-        if not isinstance(self.source, bytes) or len(self.source) > LIMIT:
-            raise InvalidError(f"The source of application {self.name!r} must be bytes, at most {LIMIT} of them")
+    def __init__(self, name: str, source: bytes) -> None:
+        """Check the attributes.
+
+        Raises:
+            InvalidError: The name is no application name, or the source is not bytes or longer than 16 MiB.
+        """
+        if not isinstance(source, bytes) or len(source) > LIMIT:
+            raise InvalidError(f"The source of application {name!r:.100} must be bytes, at most {LIMIT} of them")
+        vars(self).update(name=ApplicationKey(name), source=source)
 
     @property
     def digest(self) -> str:

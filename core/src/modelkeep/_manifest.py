@@ -20,7 +20,7 @@ FORML: Final = "__4ml__.py"
 LIMIT: Final = 1 << 20
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, init=False)
 class Manifest:
     """What a package says of itself.
 
@@ -29,27 +29,30 @@ class Manifest:
         version: The version of the release.
         package: The dotted name of the Python package inside with the project's code.
         modules: Where to find a component: its name -> a dotted module name, absolute or relative to `package`.
-
-    Raises:
-        InvalidError: An attribute can not be right.
     """
 
     name: ProjectKey
     version: ReleaseKey
     package: str
-    modules: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    modules: Mapping[str, str] = dataclasses.field(hash=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", ProjectKey(self.name))
-        object.__setattr__(self, "version", ReleaseKey(self.version))
-        _dotted("package", self.package)
-        if not isinstance(self.modules, Mapping):
-            raise InvalidError(f"modules of a manifest is a mapping, not {type(self.modules).__name__}")
-        for name, module in self.modules.items():
-            if not isinstance(name, str) or not name:
-                raise InvalidError(f"modules of a manifest maps names to modules, {name!r} is no name")
-            _dotted(f"module {name!r}", module.removeprefix(".") if isinstance(module, str) else module)
-        object.__setattr__(self, "modules", dict(self.modules))
+    def __init__(
+        self, name: str, version: str | ReleaseKey, package: str, modules: Mapping[str, str] | None = None
+    ) -> None:
+        """Check the attributes.
+
+        Raises:
+            InvalidError: One can not be right.
+        """
+        modules = {} if modules is None else modules
+        _dotted("package", package)
+        if not isinstance(modules, Mapping):
+            raise InvalidError(f"modules of a manifest is a mapping, not {type(modules).__name__}")
+        for component, module in modules.items():
+            if not isinstance(component, str) or not component:
+                raise InvalidError(f"modules of a manifest maps names to modules, {component!r} is no name")
+            _dotted(f"module {component!r}", module.removeprefix(".") if isinstance(module, str) else module)
+        vars(self).update(name=ProjectKey(name), version=ReleaseKey(version), package=package, modules=dict(modules))
 
     def dumps(self) -> str:
         """Write the manifest as TOML."""

@@ -151,7 +151,7 @@ class Tuning(_Mode):
         return cls(dt.datetime.now(dt.UTC), score)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, init=False)
 class Tag:
     """What is committed as a generation: a frozen value that equals its stored copy.
 
@@ -159,27 +159,34 @@ class Tag:
         training: Of which training it is.
         tuning: Of which tuning it is.
         states: The ids of its states, in the order of the pipeline, duplicates allowed.
-
-    Raises:
-        InvalidError: An attribute is of another type.
     """
 
-    training: Training = Training()
-    tuning: Tuning = Tuning()
-    states: tuple[UUID, ...] = ()
+    training: Training
+    tuning: Tuning
+    states: tuple[UUID, ...]
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.training, Training):
-            raise InvalidError(f"Tag.training is a Training, not {type(self.training).__name__}")
-        if not isinstance(self.tuning, Tuning):
-            raise InvalidError(f"Tag.tuning is a Tuning, not {type(self.tuning).__name__}")
-        if not isinstance(self.states, Iterable):
-            raise InvalidError(f"Tag.states is a tuple of UUIDs, not {type(self.states).__name__}")
-        states = tuple(self.states)
+    def __init__(
+        self,
+        training: Training = Training(),  # noqa: B008  # a frozen value
+        tuning: Tuning = Tuning(),  # noqa: B008  # same
+        states: Iterable[UUID] = (),
+    ) -> None:
+        """Check the attributes.
+
+        Raises:
+            InvalidError: One is of another type.
+        """
+        if not isinstance(training, Training):
+            raise InvalidError(f"Tag.training is a Training, not {type(training).__name__}")
+        if not isinstance(tuning, Tuning):
+            raise InvalidError(f"Tag.tuning is a Tuning, not {type(tuning).__name__}")
+        if not isinstance(states, Iterable):
+            raise InvalidError(f"Tag.states are UUIDs, not {type(states).__name__}")
+        states = tuple(states)
         for sid in states:
             if not isinstance(sid, UUID):
                 raise InvalidError(f"A state id is a UUID, not {type(sid).__name__}: {sid!r:.100}")
-        object.__setattr__(self, "states", states)
+        vars(self).update(training=training, tuning=tuning, states=states)
 
     def dumps(self) -> str:
         """Write the tag as TOML, laid out as ForML 0.93 does."""
@@ -204,7 +211,7 @@ class Tag:
             return cls(
                 Training(training.get("timestamp"), training.get("ordinal")),
                 Tuning(tuning.get("timestamp"), tuning.get("score")),
-                tuple(UUID(sid) for sid in data["states"]),
+                [UUID(sid) for sid in data["states"]],
             )
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise InvalidError(f"Not the TOML of a tag: {error!r:.200}") from error

@@ -61,6 +61,7 @@ class _Bar:
             columns.TimeElapsedColumn(),
             console=rich("console").Console(stderr=True),
             transient=True,
+            redirect_stdout=False,
         )
         self._task = self._drawn.add_task(self._what, total=size, completed=self._moved)
         self._drawn.start()

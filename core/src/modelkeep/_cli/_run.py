@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     except (Error, MemoryError, OSError) as error:
         code, message = _told(error)
     if code:
-        _settle()
+        _settle(sys.stdout)
     if message is not None:
         _complain(message)
     return code
@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _hinted(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return error.format_message() + (f"\nTry '{context.command_path} --help' for help." if context else "")
+    return f"{error.format_message()}\nTry '{context.command_path if context else 'modelkeep'} --help' for help."
 
 
 def _invoke(arguments: list[str]) -> int:
@@ -99,14 +99,14 @@ def _complain(message: str) -> None:
     # where nobody is left to be told, the exit code still tells
     with contextlib.suppress(OSError):
         sys.stderr.write(f"modelkeep: {lines}\n")
-        sys.stderr.flush()
+    _settle(sys.stderr)
 
 
-def _settle() -> None:
+def _settle(stream: TextIO) -> None:
     """Write what a failed command did put out, and see to it that what can't be written fails no second time."""
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError:
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
         os.close(null)

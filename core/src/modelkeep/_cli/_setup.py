@@ -37,7 +37,7 @@ def providers(session: Session, *, check: bool) -> None:
     found: list[dict[str, Any]] = []
     for kind in _config.KINDS:
         for name, source in _provider.installed(kind).items():
-            error = _broken(kind, name) if check else None
+            error = _broken(kind, source) if check else None
             status = "broken" if error else "installed"
             found.append({"provider": name, "kind": kind, "status": status, "detail": error or source})
     known = {each["provider"] for each in found}
@@ -83,9 +83,9 @@ def config(session: Session, *, origin: bool) -> None:
     emit(session, document, Table(columns, [row[: len(columns)] for row in rows]))
 
 
-def _broken(kind: str, name: str) -> str | None:
+def _broken(kind: str, source: str) -> str | None:
     try:
-        _provider._load(kind, name)  # noqa: SLF001  # the core's own; it imports and does not open
+        _provider._load(kind, source)  # noqa: SLF001  # the core's own; it imports and does not open
     except Error as error:
         return str(error)
     return None

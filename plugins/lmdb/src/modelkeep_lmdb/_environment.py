@@ -16,6 +16,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from pickle import PickleBuffer
 from typing import Final
 
 import lmdb
@@ -98,10 +99,15 @@ class Environment:
     @contextlib.contextmanager
     def lend(self, value: memoryview) -> Iterator[memoryview]:
         """Show memory of the map for the length of a block; who keeps it keeps the environment open."""
+        # slices of a memoryview don't count as exports of it; through another exporter they do
+        exporter = PickleBuffer(value)
+        view = memoryview(exporter)
         try:
-            yield value
+            yield view
         finally:
             try:
+                view.release()
+                exporter.release()
                 value.release()
             except BufferError:
                 self.kept = True

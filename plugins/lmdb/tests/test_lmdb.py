@@ -1,0 +1,370 @@
+"""What only the LMDB backend has; the contract is tested by test_conformance.py."""
+
+import os
+import pickle
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+import modelkeep
+from modelkeep import Manifest, Package, StorageError, Tag
+from modelkeep_lmdb import __main__, _engine, _environment
+
+PROJECT = "digits"
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Package:
+    source = tmp_path / "source"
+    (source / "digits").mkdir(parents=True)
+    (source / "digits" / "__init__.py").write_text("")
+    return Package.create(source, tmp_path / "digits.4ml", Manifest(PROJECT, "1.0", "digits"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def release_of(root: Path, package: Package | None = None, **options: object) -> modelkeep.Release:
+    project = modelkeep.Directory(modelkeep.registry(provider="lmdb", path=str(root), **options)).get(PROJECT)
+    return project.put(package) if package else project.get("1.0")
+
+
+def address(view: memoryview) -> int:
+    """Where in memory a view begins."""
+    return int(np.frombuffer(view, np.uint8).__array_interface__["data"][0])
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """Run in a child made by fork; return its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_listing_makes_no_folder(root: Path) -> None:
+    assert modelkeep.registry(provider="lmdb", path=str(root)).projects() == ()
+    assert not root.exists()
+
+
+def test_a_view_is_memory_of_the_map(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    generation = release.put(Tag(states=[release.dump(b"x" * 5000)]))
+    with generation.view(0) as first, generation.view(0) as second:
+        assert first.readonly
+        assert address(first) == address(second)
+
+
+def test_registry_and_inventory_share_one_environment(root: Path, package: Package, tmp_path: Path) -> None:
+    release_of(root, package)
+    module = tmp_path / "app.py"
+    module.write_text("pass\n")
+    inventory = modelkeep.inventory(provider="lmdb", path=str(root))
+    inventory.put(modelkeep.Descriptor.Handle(module))
+    assert inventory.list() == ("app",)
+    assert list(_environment._open).count(root.resolve()) == 1
+
+
+def test_a_staged_state_is_no_commit_and_leaves_the_stage_with_it(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    before = (root / "data.mdb").read_bytes()
+    sids = [release.dump(os.urandom(1000)) for _ in range(10)]
+    assert (root / "data.mdb").read_bytes() == before
+    release.put(Tag(states=sids))
+    assert not [path for path in (root / "stage").rglob("*") if path.is_file()]
+
+
+def test_ten_states_are_one_transaction(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    sids = [release.dump(os.urandom(1000)) for _ in range(10)]
+    environment = _environment._open[root.resolve()].lmdb
+    before = environment.info()["last_txnid"]
+    release.put(Tag(states=sids))
+    assert environment.info()["last_txnid"] == before + 1
+
+
+def test_a_staged_state_that_power_loss_tore_is_noticed_and_can_be_written_again(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    sid, state = uuid4(), os.urandom(5000)
+    release.registry.write(PROJECT, "1.0", sid, state)
+    (blob,) = (root / "stage" / "blob").iterdir()
+    blob.write_bytes(state[:4096])
+    with pytest.raises(modelkeep.CorruptedError, match="Write it again"):
+        release.put(Tag(states=(sid,)))
+    assert release.list() == ()
+    release.registry.write(PROJECT, "1.0", sid, state)
+    assert release.put(Tag(states=(sid,))).get(0) == state
+
+
+def test_a_state_id_stays_taken_while_it_moves_from_stage_to_environment(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    registry, sid = release.registry, uuid4()
+    registry.write(PROJECT, "1.0", sid, b"first")
+    release.put(Tag(states=(sid,)))
+    with pytest.raises(modelkeep.ConflictError):
+        registry.write(PROJECT, "1.0", sid, b"second")
+
+
+@pytest.fixture
+def small_cut(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(_engine, "CUT", 10_000)
+    monkeypatch.setattr(_engine, "_PART", 3000)
+    yield
+
+
+@pytest.mark.usefixtures("small_cut")
+@pytest.mark.parametrize("size", [10_000, 10_001, 12_000, 12_001, 50_000])
+def test_large_values_are_cut_and_joined(root: Path, package: Package, size: int) -> None:
+    release = release_of(root, package)
+    state = os.urandom(size)
+    generation = release.put(Tag(states=[release.dump(state)]))
+    assert generation.get(0) == state
+    with generation.view(0) as view:
+        assert view == state
+
+
+@pytest.mark.usefixtures("small_cut")
+def test_a_lost_part_of_a_large_value_is_noticed(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    generation = release.put(Tag(states=[release.dump(os.urandom(50_000))]))
+    environment = _environment._open[root.resolve()].lmdb
+    with environment.begin(write=True) as txn:
+        cursor = txn.cursor()
+        assert cursor.set_range(b"part/")
+        cursor.delete()
+    with pytest.raises(modelkeep.CorruptedError):
+        generation.get(0)
+
+
+def test_names_of_any_legal_length(root: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "p").mkdir(parents=True)
+    (source / "p" / "__init__.py").write_text("")
+    name, version = "n" * 200, "1." + "1" * 198
+    package = Package.create(source, tmp_path / "p.4ml", Manifest(name, version, "p"))
+    registry = modelkeep.registry(provider="lmdb", path=str(root))
+    release = modelkeep.Directory(registry).get(name).put(package)
+    assert release.put(Tag(states=[release.dump(b"x")])).get(0) == b"x"
+
+
+def test_a_limit_is_an_error_that_loses_nothing(root: Path, package: Package) -> None:
+    release = release_of(root, package, limit=4 << 20)
+    kept = release.put(Tag(states=[release.dump(b"kept")]))
+    sid = release.dump(os.urandom(6 << 20))
+    with pytest.raises(StorageError, match="Raise its limit"):
+        release.put(Tag(states=(sid,)))
+    assert kept.get(0) == b"kept"
+    assert release.list() == (1,)
+    again = (
+        "import sys, modelkeep, uuid; r = modelkeep.registry(provider='lmdb', path=sys.argv[1]); "
+        "r.close('digits', '1.0', 2, modelkeep.Tag(states=[uuid.UUID(sys.argv[2])]))"
+    )
+    subprocess.run([sys.executable, "-c", again, str(root), str(sid)], check=True)
+
+
+def test_a_process_with_a_lower_limit_follows_the_others(root: Path, package: Package) -> None:
+    release = release_of(root, package, limit=2 << 20)
+    grow = (
+        "import sys, os, modelkeep; r = modelkeep.Directory(modelkeep.registry(provider='lmdb', path=sys.argv[1]))"
+        ".get('digits').get('1.0'); r.put(modelkeep.Tag(states=[r.dump(os.urandom(8 << 20))]))"
+    )
+    subprocess.run([sys.executable, "-c", grow, str(root)], check=True)
+    assert len(release.get().get(0)) == 8 << 20
+
+
+def test_options_of_one_environment_must_agree(root: Path, package: Package) -> None:
+    release_of(root, package)
+    with pytest.raises(modelkeep.InvalidError, match="same options"):
+        modelkeep.registry(provider="lmdb", path=str(root), sync=False).projects()
+
+
+@pytest.mark.parametrize("options", [{"limit": "1G"}, {"limit": True}, {"limit": 0}, {"sync": "yes"}, {"path": 3}])
+def test_wrong_options_are_invalid(root: Path, options: dict[str, object]) -> None:
+    with pytest.raises(modelkeep.InvalidError):
+        modelkeep.registry(**{"provider": "lmdb", "path": str(root), **options})
+
+
+def test_a_child_made_by_fork_commits_and_so_does_its_parent(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    release.put(Tag())
+    assert in_child(lambda: release.put(Tag(states=[release.dump(b"child")]))) == 0
+    assert release.get(2).get(0) == b"child"
+    assert release.put(Tag()).key == 3
+
+
+def test_a_fork_waits_for_the_calls_of_other_threads(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    generation = release.put(Tag(states=[release.dump(os.urandom(100_000))]))
+    stop = threading.Event()
+
+    def reading() -> None:
+        while not stop.is_set():
+            generation.get(0)
+
+    threads = [threading.Thread(target=reading) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert [in_child(lambda: generation.get(0)) for _ in range(20)] == [0] * 20
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_child_of_a_fork_inside_a_view_is_refused_and_the_view_stays_valid(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    state = os.urandom(100_000)
+    generation = release.put(Tag(states=[release.dump(state)]))
+
+    def child() -> None:
+        assert bytes(view) == state
+        with pytest.raises(StorageError, match="leave the view before forking"):
+            release.list()
+
+    with generation.view(0) as view:
+        assert in_child(child) == 0
+        assert bytes(view) == state
+    assert release.put(Tag()).key == 2
+
+
+def test_memory_kept_beyond_its_view_stays_valid_over_a_fork(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    state = os.urandom(100_000)
+    generation = release.put(Tag(states=[release.dump(state)]))
+    with generation.view(0) as view:
+        kept = view[10:]
+    in_child(lambda: None)
+    assert bytes(kept) == state[10:]
+
+
+def test_a_handle_pickles_before_and_after_its_use(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    release.put(Tag())
+    copy = pickle.loads(pickle.dumps(release.registry))
+    assert copy == release.registry
+    assert copy.generations(PROJECT, "1.0") == (1,)
+
+
+def test_a_store_that_was_removed_and_made_anew_is_noticed(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    release.put(Tag())
+    shutil.rmtree(root)
+    assert release.registry.projects() == ()
+    release.registry.push(package)
+    assert release.list() == ()
+
+
+def test_slots_of_killed_readers_are_cleared(root: Path, package: Package) -> None:
+    release_of(root, package)
+    code = (
+        "import lmdb, os, signal, sys; e = lmdb.open(sys.argv[1], max_readers=2048); t = e.begin(); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(root)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    in_child(lambda: None)  # closes the environment, so that the next use opens it
+    release = release_of(root)
+    release.list()
+    assert _environment._open[root.resolve()].lmdb.reader_check() == 0
+
+
+COMMITS = """
+import os, sys, modelkeep
+release = modelkeep.Directory(modelkeep.registry(provider="lmdb", path=sys.argv[1])).get("digits").get("1.0")
+print("ready", flush=True)
+while True:
+    state = os.urandom(20_000)
+    generation = release.put(modelkeep.Tag(states=[release.dump(state), release.dump(state[:10])]))
+    print(int(generation.key), flush=True)
+"""
+
+
+def test_kills_at_random_times_lose_nothing_acknowledged(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    acknowledged: set[int] = set()
+    chance = random.Random(7)
+    for _ in range(12):
+        child = subprocess.Popen([sys.executable, "-c", COMMITS, str(root)], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        for _ in range(chance.randrange(1, 12)):
+            acknowledged.add(int(child.stdout.readline()))
+        child.kill()
+        acknowledged.update(int(line) for line in child.stdout.read().splitlines() if line)
+        child.wait()
+        child.stdout.close()
+        numbers = release.list()
+        assert acknowledged <= set(numbers)
+        for number in numbers:
+            generation = release.get(number)
+            assert [len(generation.get(index)) for index in (0, 1)] == [20_000, 10]
+
+
+def test_a_network_file_system_is_warned_about(root: Path, package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_environment, "_file_system", lambda path: "nfs4")
+    with pytest.warns(UserWarning, match="network file system"):
+        release_of(root, package)
+
+
+def test_the_file_system_of_a_folder_is_found() -> None:
+    assert _environment._file_system(Path("/proc/self")) == "proc"
+
+
+def test_the_deepest_mount_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = "a / ext4 rw 0 0\nb /mnt/my\\040share nfs4 rw 0 0\nc /mnt ext4 rw 0 0\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_: mounts)
+    assert _environment._file_system(Path("/mnt/my share/models")) == "nfs4"
+    assert _environment._file_system(Path("/mnt/other")) == "ext4"
+
+
+def test_stat_and_compact(root: Path, package: Package, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    release = release_of(root, package)
+    for _ in range(20):
+        release.put(Tag(states=[release.dump(os.urandom(5000))]))
+    assert __main__.main(["stat", str(root)]) == 0
+    told = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert int(told["bytes"]) == (root / "data.mdb").stat().st_size
+    assert int(told["free_pages"]) > 0
+    target = tmp_path / "compact"
+    assert __main__.main(["compact", str(root), str(target)]) == 0
+    assert (target / "data.mdb").stat().st_size < (root / "data.mdb").stat().st_size
+    assert len(release_of(target).list()) == 20
+
+
+def test_looking_after_nothing_says_so(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert __main__.main(["stat", str(root)]) == 1
+    assert "There is no LMDB store" in capsys.readouterr().err
+
+
+def test_other_tools_of_lmdb_read_the_file(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    release.put(Tag(states=[release.dump(b"state")]))
+    dump = subprocess.run(
+        [sys.executable, "-m", "lmdb", "-e", str(root), "stat"], capture_output=True, text=True, check=True
+    )
+    assert "overflow_pages" in dump.stdout
+
+
+def test_equal_states_take_their_space_once(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    state = os.urandom(1 << 20)
+    for _ in range(5):
+        release.put(Tag(states=[release.dump(state), release.dump(state)]))
+    assert (root / "data.mdb").stat().st_size < 1.2 * (1 << 20)
