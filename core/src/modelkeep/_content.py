@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import stat
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from modelkeep import _digest
 from modelkeep._errors import InvalidError
+
+# what is imported in the functions below would make `import modelkeep` noticeably slower
+if TYPE_CHECKING:
+    import zipfile
 
 CHUNK: Final = 1 << 20
 #: The oldest time that a zip can tell, so that equal content gives equal bytes.
@@ -139,6 +141,8 @@ def _parents(name: str) -> Iterable[str]:
 
 def unpack(members: Sequence[Member], target: Path) -> None:
     """Write checked members into an existing folder."""
+    import shutil
+
     for member in members:
         path = target / member.name
         if member.open is None:
@@ -162,6 +166,9 @@ def pack(members: Iterable[Member], target: Path, method: int, first: Iterable[t
         method: How to compress, `zipfile.ZIP_DEFLATED` or `zipfile.ZIP_STORED`.
         first: Names and contents of files to put before the others.
     """
+    import shutil
+    import zipfile
+
     with zipfile.ZipFile(target, "x", method) as archive:
         for name, content in first:
             archive.writestr(_info(name, stat.S_IFREG | 0o644, method), content)
@@ -176,6 +183,8 @@ def pack(members: Iterable[Member], target: Path, method: int, first: Iterable[t
 
 
 def _info(name: str, mode: int, method: int) -> zipfile.ZipInfo:
+    import zipfile
+
     info = zipfile.ZipInfo(name, _EPOCH)
     info.create_system = 3
     info.external_attr = mode << 16
@@ -198,6 +207,8 @@ def copy_content(source: Path, target: Path) -> None:
     Raises:
         InvalidError: The folder holds links or special files.
     """
+    import shutil
+
     if source.is_dir():
         target.mkdir()
         unpack(of_folder(source), target)
@@ -228,6 +239,8 @@ def digest_stream(stream: IO[bytes]) -> str:
 
 def discard(path: Path) -> None:
     """Remove a file or folder, if it is there, read-only folders in it included."""
+    import shutil
+
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import keyword
 from collections.abc import Mapping
@@ -80,6 +79,8 @@ class Manifest:
         Raises:
             InvalidError: It is not Python, or a value is an expression instead of a literal.
         """
+        import ast
+
         data: dict[str, object] = {}
         try:
             for node in ast.parse(source).body:

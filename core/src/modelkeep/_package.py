@@ -6,8 +6,6 @@ import contextlib
 import functools
 import os
 import uuid
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Self
@@ -80,6 +78,8 @@ class Package:
         Raises:
             InvalidError: The folder can't be packed, or has no manifest and none was given.
         """
+        import zipfile
+
         folder, target = Path(source), Path(path)
         partial = target.with_name(f".{uuid.uuid4().hex}.partial")
         try:
@@ -139,6 +139,8 @@ class Package:
 
     def archive(self, path: Path) -> None:
         """Pack all of a folder package into an uncompressed zip that `unarchive` turns into an equal folder."""
+        import zipfile
+
         with self._members() as members:
             _content.pack(members, path, zipfile.ZIP_STORED)
 
@@ -169,6 +171,9 @@ class Package:
     @contextlib.contextmanager
     def _members(self) -> Iterator[list[Member]]:
         """List the members after checking them; they can be read until the block ends."""
+        import zipfile
+        import zlib
+
         try:
             if self.path.is_dir():
                 members = _content.of_folder(self.path)

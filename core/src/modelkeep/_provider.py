@@ -13,12 +13,16 @@ from modelkeep._registry import Registry
 
 if TYPE_CHECKING:
     from modelkeep._config import Setting
+    from modelkeep._guard import GuardedInventory, GuardedRegistry
 
 _BASES: Final[Mapping[str, type]] = {"registry": Registry, "inventory": Inventory}
 _SECRET: Final = re.compile(r"secret|password|passwd|token|credential|(^|_)(key|auth|sas)($|_)", re.IGNORECASE)
 
+#: The password of `scheme://user:password@host`.
+_PASSWORD: Final = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
 
-def registry(name: str | None = None, /, **options: Any) -> Registry:
+
+def registry(name: str | None = None, /, **options: Any) -> GuardedRegistry:
     """Open a registry.
 
     Args:
@@ -37,7 +41,7 @@ def registry(name: str | None = None, /, **options: Any) -> Registry:
     return GuardedRegistry(*_open("registry", name, options))
 
 
-def inventory(name: str | None = None, /, **options: Any) -> Inventory:
+def inventory(name: str | None = None, /, **options: Any) -> GuardedInventory:
     """Open an inventory; arguments and errors are those of `registry`."""
     from modelkeep._guard import GuardedInventory
 
@@ -83,11 +87,24 @@ def _open(kind: str, name: str | None, options: dict[str, Any]) -> tuple[Any, fr
 
 
 def _secrets(values: Mapping[str, Any]) -> Iterator[str]:
+    """Find what must not be shown: all text below a telling name, and passwords in URLs."""
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        if is_secret(key):
+            yield from _texts(value)
+        elif isinstance(value, Mapping):
             yield from _secrets(value)
-        elif isinstance(value, str) and value and _SECRET.search(key):
-            yield value
+        else:
+            yield from (hit[1] for text in _texts(value) for hit in _PASSWORD.finditer(text))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 def is_secret(key: str) -> bool:
@@ -121,7 +138,12 @@ def _plugin(kind: str, provider: str) -> Any:
     from stevedore.exception import MultipleMatches, NoMatches
 
     try:
-        return DriverManager(f"modelkeep.{kind}", provider, on_missing_entrypoints_callback=lambda _: None).driver
+        return DriverManager(
+            f"modelkeep.{kind}",
+            provider,
+            on_load_failure_callback=_fail,
+            on_missing_entrypoints_callback=lambda _: None,
+        ).driver
     except MultipleMatches as error:
         raise UnsupportedError(
             f"More than one installed package offers the {kind} provider {provider!r}: {error}"
@@ -137,6 +159,10 @@ def _plugin(kind: str, provider: str) -> Any:
             f"Installed are: {', '.join(installed(kind)) or 'none'}; others come as extras: {', '.join(extras())}. "
             "Any class can be named as 'module:Class'"
         ) from None
+
+
+def _fail(_manager: object, _entry: object, error: BaseException) -> None:
+    raise error
 
 
 def _check(what: str, provider: str, factory: Any, values: Mapping[str, Any]) -> None:

@@ -21,8 +21,15 @@ def seal(place: str, body: bytes) -> bytes:
     return b"# %s\n%s" % (digest(b"%s\n%s" % (place.encode(), body)).encode(), body)
 
 
-def unseal(place: str, record: bytes) -> bytes:
+def unseal(store: object, place: str, record: bytes, kind: str, *keys: object) -> bytes:
     """Give back the body of a record.
+
+    Args:
+        store: Where it is from, for the message.
+        place: The place that it was sealed for.
+        record: The record.
+        kind: What it records, for the message: a tag, say.
+        *keys: Whose it is, as the caller named it, for the message.
 
     Raises:
         CorruptedError: The bytes are not those that were sealed for this place.
@@ -30,7 +37,7 @@ def unseal(place: str, record: bytes) -> bytes:
     head = _SEALED.match(record)
     if not head or digest(b"%s\n%s" % (place.encode(), record[head.end() :])).encode() != head[1]:
         raise CorruptedError(
-            f"The record of {place} is damaged: its bytes do not match its digest. "
-            "Restore it from a copy; other items are not affected"
+            f"{store!r}: the {kind} of {'/'.join(map(str, keys)) or 'the store'} is damaged, its bytes do not match "
+            "their digest. Restore it from a copy; other items are not affected"
         )
     return record[head.end() :]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 
 def scratch() -> Path:
     """Make an empty folder that only this process uses; a child made by fork gets folders of its own."""
+    import tempfile
+
     return Path(tempfile.mkdtemp(dir=_Root.of_process()))
 
 
@@ -20,6 +20,8 @@ class _Root:
 
     @classmethod
     def of_process(cls) -> str:
+        import tempfile
+
         if cls.path is None or cls.pid != os.getpid():
             cls.path, cls.pid = tempfile.mkdtemp(prefix="modelkeep-"), os.getpid()
             atexit.register(_remove, cls.path, cls.pid)
@@ -27,5 +29,7 @@ class _Root:
 
 
 def _remove(path: str, pid: int) -> None:
+    import shutil
+
     if os.getpid() == pid:
         shutil.rmtree(path, ignore_errors=True)

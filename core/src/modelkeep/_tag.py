@@ -167,8 +167,8 @@ class Tag:
 
     def __init__(
         self,
-        training: Training = Training(),  # noqa: B008  # a frozen value
-        tuning: Tuning = Tuning(),  # noqa: B008  # same
+        training: Training = Training(),  # a frozen value
+        tuning: Tuning = Tuning(),  # same
         states: Iterable[UUID] = (),
     ) -> None:
         """Check the attributes.

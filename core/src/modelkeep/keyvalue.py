@@ -144,7 +144,7 @@ class _Store:
             self._engine.create("format", seal("format", b"%d" % FORMAT))
             record = self._engine.get("format")
         if record is not None:
-            number = int(self._unseal("format", record))
+            number = int(unseal(self, "format", record, "format"))
             if number > FORMAT:
                 raise UnsupportedError(
                     f"{self!r} has format {number}, this version of modelkeep ({modelkeep.__version__}) knows "
@@ -152,15 +152,10 @@ class _Store:
                 )
             self._known = True
 
-    def _unseal(self, key: str, record: bytes) -> bytes:
-        try:
-            return unseal(key, record)
-        except CorruptedError as error:
-            raise CorruptedError(f"{self!r}: {error}") from None
-
-    def _record(self, key: str) -> Any:
+    def _record(self, key: str, kind: str, *keys: object) -> Any:
+        """Read a record; None if there is none. What it is of goes into the message if it is damaged."""
         record = self._engine.get(key)
-        return None if record is None else _decode(self._unseal(key, record).decode())
+        return None if record is None else _decode(unseal(self, key, record, kind, *keys).decode())
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -200,7 +195,9 @@ class Registry(_Store, _Registry):
     def _spelled(self, project: ProjectKey, release: ReleaseKey) -> ReleaseKey:
         # a damaged release is listed all the same, canonically: its siblings must stay reachable
         with contextlib.suppress(CorruptedError):
-            return ReleaseKey(self._record(f"release/{project}/{release.canonical}")["version"])
+            return ReleaseKey(
+                self._record(f"release/{project}/{release.canonical}", "record", project, release)["version"]
+            )
         return release
 
     def generations(self, project: ProjectKey, release: ReleaseKey) -> list[GenerationKey]:
@@ -257,7 +254,7 @@ class Registry(_Store, _Registry):
 
     def pull(self, project: ProjectKey, release: ReleaseKey) -> Package:
         self._check()
-        record = self._record(f"release/{project}/{release.canonical}")
+        record = self._record(f"release/{project}/{release.canonical}", "record", project, release)
         if record is None:
             raise MissingError(f"{self!r} has no release {project}/{release}; push its package first")
 
@@ -278,7 +275,7 @@ class Registry(_Store, _Registry):
         state = octets(state)
         name = digest(state)
         key = f"state/{project}/{release.canonical}/{sid}"
-        known = self._record(key)
+        known = self._record(key, "record", project, release, sid)
         if known is None or known["digest"] == name:
             # when it is known, too: what is not committed yet may have been lost
             self._keep(name, state)
@@ -286,7 +283,7 @@ class Registry(_Store, _Registry):
                 key, _dump(key, digest=name, size=len(state)), needs=[_blob(name)], durable=False
             ):
                 return
-            known = self._record(key)
+            known = self._record(key, "record", project, release, sid)
         if known["digest"] != name:
             raise ConflictError(
                 f"{self!r}: state {sid} of {project}/{release} has other bytes already; write under a new id"
@@ -321,7 +318,7 @@ class Registry(_Store, _Registry):
 
     def _generation(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> Any:
         self._check()
-        record = self._record(_numbered(project, release, generation))
+        record = self._record(_numbered(project, release, generation), "tag", project, release, generation)
         if record is None:
             self._released(project, release)
             raise MissingError(f"{self!r} has no generation {project}/{release}/{generation}")
@@ -334,7 +331,7 @@ class Registry(_Store, _Registry):
         states: dict[str, tuple[str, int]] = {}
         for sid in tag.states:
             name = f"state/{project}/{release.canonical}/{sid}"
-            state = self._record(name)
+            state = self._record(name, "record", project, release, sid)
             if state is None:
                 raise MissingError(
                     f"{self!r}: state {sid} of {project}/{release} was never written; write it, then close"
@@ -384,7 +381,7 @@ class Inventory(_Store, _Inventory):
         record = self._engine.get(key)
         if record is None:
             raise MissingError(f"{self!r} has no application {application}; put its descriptor first")
-        return Descriptor(application, self._unseal(key, record))
+        return Descriptor(application, unseal(self, key, record, "source", application))
 
     def put(self, descriptor: Descriptor.Handle) -> None:
         self._check(create=True)

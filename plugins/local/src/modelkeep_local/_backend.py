@@ -91,19 +91,13 @@ class _Place:
             self._disk.folder(self._root)
             record = seal(_MARKER, lines([("format", FORMAT)]).encode())
             self._disk.replace(marker, record)
-        number = tomllib.loads(self._unseal(_MARKER, record).decode())["format"]
+        number = tomllib.loads(unseal(self, _MARKER, record, "format").decode())["format"]
         if number > FORMAT:
             raise UnsupportedError(
                 f"{self!r} has format {number}, this version of modelkeep ({modelkeep.__version__}) knows formats "
                 f"up to {FORMAT}: upgrade modelkeep-local to open it"
             )
         self._known = True
-
-    def _unseal(self, place: str, record: bytes) -> bytes:
-        try:
-            return unseal(place, record)
-        except CorruptedError as error:
-            raise CorruptedError(f"{self!r}: {error}") from None
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -176,7 +170,7 @@ class Registry(_Place, modelkeep.Registry):
             record = (folder / _RELEASE).read_bytes()
         except FileNotFoundError:
             return None
-        return tomllib.loads(self._unseal(_place(project, release), record).decode())
+        return tomllib.loads(unseal(self, _place(project, release), record, "record", project, release).decode())
 
     def _folder(self, project: Project.Key, release: Release.Key) -> Path:
         """Find the folder of a release, however the version is spelled."""
@@ -276,7 +270,7 @@ class Registry(_Place, modelkeep.Registry):
     def _noted(self, folder: Path, sid: UUID) -> str | None:
         """The digest that was noted when a state was written, unless the note is lost: it is never flushed."""
         try:
-            return unseal(f"{sid}", (folder / _STAGE / f"{sid}.toml").read_bytes()).decode()
+            return unseal(self, f"{sid}", (folder / _STAGE / f"{sid}.toml").read_bytes(), "digest", sid).decode()
         except (FileNotFoundError, CorruptedError):
             return None
 
@@ -343,7 +337,8 @@ class Registry(_Place, modelkeep.Registry):
         except (FileNotFoundError, NotADirectoryError):
             raise MissingError(f"{self!r} has no generation {project}/{release}/{generation}") from None
         if record.startswith(b"# blake3:") or f"[{_TABLE}]".encode() in record:
-            return folder, self._unseal(_place(project, release, generation), record), True
+            place = _place(project, release, generation)
+            return folder, unseal(self, place, record, "tag", project, release, generation), True
         return folder, record, False
 
     def _digest(
@@ -445,7 +440,9 @@ class Inventory(_Place, modelkeep.Inventory):
             record = (self._root / _DIGESTS / f"{application}.toml").read_bytes()
         except FileNotFoundError:
             return ()
-        return tuple(tomllib.loads(self._unseal(f"application/{application}", record).decode())["digests"])
+        return tuple(
+            tomllib.loads(unseal(self, f"application/{application}", record, "digest", application).decode())["digests"]
+        )
 
     def put(self, descriptor: Descriptor.Handle) -> None:
         self._check(create=True)
