@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from modelkeep import _config
 from modelkeep._errors import Error, InvalidError, StorageError, UnsupportedError
 from modelkeep._inventory import Inventory
 from modelkeep._registry import Registry
@@ -64,6 +63,8 @@ def extras() -> dict[str, str]:
 
 
 def _open(kind: str, name: str | None, options: dict[str, Any]) -> tuple[Any, frozenset[str]]:
+    from modelkeep import _config
+
     settings: Mapping[str, Setting] = {}
     if name is not None or "provider" not in options:
         settings = _config.load().entry(kind, name)
@@ -137,6 +138,8 @@ def _plugin(kind: str, provider: str) -> Any:
     from stevedore.driver import DriverManager
     from stevedore.exception import MultipleMatches, NoMatches
 
+    from modelkeep._config import suggest
+
     try:
         return DriverManager(
             f"modelkeep.{kind}",
@@ -155,7 +158,7 @@ def _plugin(kind: str, provider: str) -> Any:
             ) from None
         known = sorted({*installed(kind), *extras()})
         raise UnsupportedError(
-            f"There is no {kind} provider {provider!r}{_config.suggest(provider, known)}. "
+            f"There is no {kind} provider {provider!r}{suggest(provider, known)}. "
             f"Installed are: {', '.join(installed(kind)) or 'none'}; others come as extras: {', '.join(extras())}. "
             "Any class can be named as 'module:Class'"
         ) from None
@@ -169,13 +172,15 @@ def _check(what: str, provider: str, factory: Any, values: Mapping[str, Any]) ->
     """Refuse options that the provider does not take, before it is called."""
     import inspect
 
+    from modelkeep._config import suggest
+
     signature = inspect.signature(factory)
     names = [p.name for p in signature.parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
         for key in values:
             if key not in names:
                 raise InvalidError(
-                    f"Unknown option {key!r} of {what}{_config.suggest(key, names)}. "
+                    f"Unknown option {key!r} of {what}{suggest(key, names)}. "
                     f"The provider {provider!r} takes: {', '.join(names) or 'none'}"
                 )
     try:
