@@ -1,0 +1,355 @@
+"""The clauses of the contract: the one place where each is declared.
+
+`conformance/CONTRACT.md` is generated from here: `python -m modelkeep_conformance contract`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+#: What a backend may declare of itself; some clauses apply only to backends with a trait.
+TRAITS: Final[Mapping[str, str]] = {
+    "durable": "its data outlives the process",
+    "multiprocess": "any number of processes may use a store at once",
+    "corruptible": "a test can reach the stored bytes",
+    "local_files": "a store is files in a folder, which can be moved, copied and made read-only",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Clause:
+    """One obligation of a backend.
+
+    Attributes:
+        id: Its name, which never changes meaning.
+        text: What is owed.
+        traits: The traits that a backend needs to have for the clause to apply.
+        kind: registry, inventory, or both if it is owed by each.
+        core: Whether a verdict without it is incomplete.
+        since: The version of the suite that brought it.
+    """
+
+    id: str
+    text: str
+    traits: frozenset[str] = frozenset()
+    kind: str = "registry"
+    core: bool = True
+    since: str = "0.1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Chapter:
+    """Clauses of one concern."""
+
+    title: str
+    clauses: tuple[Clause, ...]
+
+
+def _clause(name: str, text: str, *traits: str, kind: str = "registry", core: bool = True) -> Clause:
+    return Clause(name, text, frozenset(traits), kind, core)
+
+
+_D: Final = "durable"
+_M: Final = "multiprocess"
+_C: Final = "corruptible"
+_F: Final = "local_files"
+
+CHAPTERS: Final = (
+    Chapter(
+        "Keys",
+        (
+            _clause(
+                "K1",
+                "An invalid project, version, generation or application name raises InvalidError and creates nothing.",
+                kind="both",
+            ),
+            _clause(
+                "K2",
+                "No name reaches outside the store: `..`, absolute paths, separators, NUL, names the backend uses itself "
+                "(`.stage`).",
+                kind="both",
+            ),
+            _clause(
+                "K3",
+                "Names are kept as written. Two different names never alias: not by case, not by Unicode form, not by "
+                "prefix (`a` and `a-b`, `1.1` and `1.10`), not by long common beginnings. A name too long is InvalidError.",
+                kind="both",
+            ),
+            _clause(
+                "K4",
+                "Equal versions are one release (`1.0` = `1.0.0` = `v1.0`): found by any spelling, pushed once, listed as "
+                "first pushed.",
+            ),
+        ),
+    ),
+    Chapter(
+        "Listings",
+        (
+            _clause("L1", "An empty store lists nothing, and listing creates nothing.", kind="both"),
+            _clause(
+                "L2",
+                "Listings have no duplicates and ascend: projects by name, versions by PEP 440 (1.9 < 1.10), generations as "
+                "integers.",
+                kind="both",
+            ),
+            _clause(
+                "L3",
+                "An unknown project or release raises MissingError in every method alike, at the call and not at a later "
+                "iteration.",
+            ),
+            _clause("L4", "Only what is complete is listed: a release with its package, a generation with its tag."),
+            _clause("L5", "While others commit, a listing never loses what was committed before it began."),
+            _clause(
+                "L6",
+                "What the backend did not write (`.DS_Store`, an editor's backup, a foreign key) is ignored.",
+                _C,
+                kind="both",
+            ),
+            _clause("L7", "What a listing returned does not change afterwards.", kind="both"),
+        ),
+    ),
+    Chapter(
+        "Releases",
+        (
+            _clause(
+                "R1",
+                "What is pulled is byte for byte what was pushed (a folder package: the same files, modes and bytes).",
+            ),
+            _clause("R2", "Pushing a version again raises ConflictError and changes nothing, whoever the other pusher was."),
+            _clause("R3", "Of several racing pushers of one version exactly one wins."),
+            _clause("R4", "A failed push leaves nothing visible and may be tried again."),
+            _clause("R5", "Pulling an unknown release raises MissingError."),
+            _clause("R6", "Editing the pushed source, or what was pulled or mounted, changes nothing stored."),
+            _clause(
+                "R7",
+                "`mount` may be repeated and run in parallel (threads and processes), gives the content of *this* release, "
+                "and leaves the store unchanged.",
+            ),
+            _clause(
+                "R8",
+                "No method but loading from a mounted artifact runs code from a package. Hostile archives (members outside "
+                "the folder, links, duplicates, bombs beyond a set limit) raise InvalidError and leave nothing behind.",
+            ),
+        ),
+    ),
+    Chapter(
+        "States",
+        (
+            _clause("S1", "A state is invisible until a generation that names it is committed."),
+            _clause("S2", "Writing to an unknown release raises MissingError and leaves no trace."),
+            _clause(
+                "S3",
+                "A state id is written once per release: the same bytes again are accepted, different bytes raise "
+                "ConflictError.",
+            ),
+            _clause("S4", "The same id in another release or project is another state."),
+            _clause(
+                "S5",
+                "Every size and content round-trips: 0, 1, 4095, 4096, 65535, 65537 bytes, 2 MiB + 1, 64 MiB, all byte "
+                "values, incompressible and constant.",
+            ),
+            _clause("S6", "Any contiguous buffer is accepted, and the caller may change it as soon as write returns."),
+            _clause(
+                "S7",
+                "`read` of an id that the generation does not name returns `b''` (an empty state returns `b''` too); `view` "
+                "raises MissingError.",
+            ),
+            _clause("S8", "An unknown generation raises MissingError from `read`, `view` and `open`."),
+            _clause(
+                "S9",
+                "`view` gives the same bytes as `read`, read-only, valid until its block ends, also while others commit.",
+            ),
+        ),
+    ),
+    Chapter(
+        "Generations",
+        (
+            _clause(
+                "C1",
+                "`open` gives back a tag equal to the one closed: microseconds, zones, floats, order and duplicates of "
+                "states, types of ordinal, null and tuning-only tags.",
+            ),
+            _clause(
+                "C2",
+                "`close` naming a state that was never written raises MissingError and changes nothing; after writing it, "
+                "the same close succeeds.",
+            ),
+            _clause(
+                "C3",
+                "`close` on an existing number raises ConflictError; the old tag and states are intact; the loser's states "
+                "can still be committed under another number.",
+            ),
+            _clause("C4", "Any unused number >= 1 may be closed, in any order."),
+            _clause("C5", "A committed generation never changes, whatever is written later."),
+            _clause("C6", "A state may be named by several generations of its release."),
+            _clause("C7", "A generation without states is valid."),
+            _clause("C8", "An id named by another generation only is not readable through this one."),
+        ),
+    ),
+    Chapter(
+        "Concurrency",
+        (
+            _clause(
+                "X1",
+                "N threads closing one number: one success, N-1 ConflictErrors; the winner's tag and states belong "
+                "together.",
+            ),
+            _clause(
+                "X2",
+                "N processes closing one number: one success, N-1 ConflictErrors; the winner's tag and states belong "
+                "together.",
+                _M,
+            ),
+            _clause(
+                "X3",
+                "N threads committing through `Release.put`: as many distinct generations as successes, each complete.",
+            ),
+            _clause(
+                "X4",
+                "N processes committing through `Release.put`: as many distinct generations as successes, each complete.",
+                _M,
+            ),
+            _clause("X5", "Readers during commits see whole tags and states or MissingError, nothing in between."),
+            _clause("X6", "Writers of different projects and releases do not disturb each other."),
+            _clause("X7", "Two handles on one store in one process see each other's commits at once.", kind="both"),
+            _clause("X8", "A handle opened before fork works in the child and still works in the parent.", kind="both"),
+        ),
+    ),
+    Chapter(
+        "Durability",
+        (
+            _clause("D1", "Another process sees everything that was acknowledged.", _D, kind="both"),
+            _clause(
+                "D2",
+                "Killed (SIGKILL) at any point of push, write, close or put: the old state or the new one; everything "
+                "acknowledged before is intact.",
+                _D,
+                kind="both",
+            ),
+            _clause(
+                "D3",
+                "After the kill the same call can be made again and succeeds; a dead writer never blocks the next.",
+                _D,
+                kind="both",
+            ),
+            _clause("D4", "What a kill left behind stays invisible and is not fatal to any method.", _D, kind="both"),
+            _clause(
+                "D5",
+                "Data and the folders or records that name it are flushed before success is reported (traced by system "
+                "calls where that is possible).",
+                _D,
+                _F,
+                kind="both",
+            ),
+            _clause("D6", "A store moved or copied to another path works there.", _D, _F, kind="both"),
+            _clause(
+                "D7",
+                "No room left (ENOSPC, a full map): StorageError, earlier data intact, and the call succeeds once there is "
+                "room.",
+                _D,
+                kind="both",
+            ),
+            _clause("D8", "A read-only store can be listed and read; writing raises StorageError.", _D, _F, kind="both"),
+            _clause(
+                "D9",
+                "A store with a newer format is refused by name, and an older one still opens.",
+                _D,
+                _C,
+                kind="both",
+            ),
+        ),
+    ),
+    Chapter(
+        "Integrity",
+        (
+            _clause(
+                "M1",
+                "A flipped bit anywhere in a stored state, tag or package raises CorruptedError from every method that "
+                "returns it, and does not harm its siblings.",
+                _C,
+                kind="both",
+            ),
+            _clause("M2", "So does a truncated, emptied or exchanged one.", _C, kind="both"),
+            _clause("M3", "`verify` finds each damaged item and names it.", _C),
+        ),
+    ),
+    Chapter(
+        "Handles",
+        (
+            _clause(
+                "P1",
+                "A handle survives pickling *and works*, in this process and in a spawned one.",
+                kind="both",
+            ),
+            _clause(
+                "P2",
+                "Equality and hash follow the place, not the object: same store equal, different stores different.",
+                kind="both",
+            ),
+            _clause("P3", "`repr` names backend and place and shows no secret.", kind="both"),
+            _clause(
+                "P4", "A memory store unpickled in another process says so with a clear error.", kind="both"
+            ),
+        ),
+    ),
+    Chapter(
+        "Inventory",
+        (
+            _clause("I1", "What was put is listed and given back; the source is kept byte for byte.", kind="inventory"),
+            _clause("I2", "`put` replaces atomically: a reader sees the old or the new one, whole.", kind="inventory"),
+            _clause("I3", "An unknown application raises MissingError.", kind="inventory"),
+            _clause(
+                "I4",
+                "Concurrent puts of different names are all kept; of one name, one whole winner.",
+                kind="inventory",
+            ),
+            _clause("I5", "`list` runs no stored code.", kind="inventory"),
+            _clause("I6", "K1-K3, D1-D9, M1-M2 and P1-P4 hold for applications.", kind="inventory"),
+        ),
+    ),
+    Chapter(
+        "Errors",
+        (
+            _clause(
+                "E1",
+                "Only modelkeep's errors escape (KeyboardInterrupt, SystemExit and MemoryError aside).",
+                kind="both",
+            ),
+            _clause(
+                "E2",
+                "A message names the key it is about; none shows a secret from the config.",
+                kind="both",
+            ),
+        ),
+    ),
+)
+
+CLAUSES: Final[Mapping[str, Clause]] = {clause.id: clause for chapter in CHAPTERS for clause in chapter.clauses}
+
+
+def page() -> str:
+    """Write the contract as a Markdown page."""
+    return "\n".join(_page()) + "\n"
+
+
+def _page() -> Iterator[str]:
+    yield "# The contract of a backend"
+    yield ""
+    yield "Generated from `modelkeep_conformance/clauses.py`; change it there."
+    yield ""
+    yield "Each clause has an id that never changes meaning. The suite tests every clause on every backend, each clause has"
+    yield "at least one deliberately broken backend (a mutant) that fails it, and reports speak in clause ids."
+    yield ""
+    yield "A backend declares traits, and some clauses apply only to backends that have one:"
+    yield ""
+    for trait, text in TRAITS.items():
+        yield f"- `{trait}`: {text}"
+    for chapter in CHAPTERS:
+        yield ""
+        yield f"## {chapter.title}"
+        yield ""
+        for clause in chapter.clauses:
+            needs = f" *({', '.join(sorted(clause.traits))})*" if clause.traits else ""
+            yield f"- **{clause.id}** {clause.text}{needs}"

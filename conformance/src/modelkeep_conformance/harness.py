@@ -1,0 +1,168 @@
+"""What the author of a backend writes: a harness, named in the entry-point group `modelkeep.conformance`."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import dataclasses
+import resource
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+
+@dataclasses.dataclass(frozen=True)
+class Gap:
+    """A known deviation: its tests are expected to fail, and an unexpected success fails the run.
+
+    Attributes:
+        clause: The id of the clause.
+        error: The exception that its tests show.
+        reason: Why it is so, for the report.
+    """
+
+    clause: str
+    error: type[BaseException]
+    reason: str
+
+
+class Region(abc.ABC):
+    """Bytes that a store keeps, reached behind its API.
+
+    Attributes:
+        name: Where they are, for messages.
+        item: What they belong to: `release`, `generation/<number>`, `state/<sid>` or `application/<name>`.
+    """
+
+    name: str
+    item: str
+
+    @abc.abstractmethod
+    def load(self) -> bytes:
+        """Read the bytes."""
+
+    @abc.abstractmethod
+    def store(self, content: bytes) -> bool:
+        """Write other bytes in their place; return False if that is not possible for bytes of this length."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FileRegion(Region):
+    """Bytes of a file: all of it, or `size` bytes from `start`."""
+
+    item: str
+    path: Path
+    start: int = 0
+    size: int | None = None
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # a property will do
+        """The file and the offset."""
+        return f"{self.path}:{self.start}"
+
+    def load(self) -> bytes:
+        """Read the bytes."""
+        content = self.path.read_bytes()
+        return content if self.size is None else content[self.start : self.start + self.size]
+
+    def store(self, content: bytes) -> bool:
+        """Write other bytes in their place; as many if they are a part of the file."""
+        if self.size not in (None, len(content)):
+            return False
+        with self.path.open("r+b") as file:
+            file.seek(self.start)
+            file.write(content)
+            if self.size is None:
+                file.truncate()
+        return True
+
+
+class Harness:
+    """Tells the suite how to reach a backend. Authors derive from it; the tests can't be overridden.
+
+    Attributes:
+        provides: What the backend has: registry, inventory, or both.
+        traits: See `modelkeep_conformance.clauses.TRAITS`.
+        gaps: Known deviations.
+    """
+
+    provides: ClassVar[frozenset[str]] = frozenset({"registry", "inventory"})
+    traits: ClassVar[frozenset[str]] = frozenset()
+    gaps: ClassVar[tuple[Gap, ...]] = ()
+
+    def recipe(self, root: Path) -> Mapping[str, Any]:
+        """Return the options that open the store of a folder.
+
+        They are picklable, and passed to `modelkeep.registry` and `modelkeep.inventory` (an option that only one of
+        them takes is left out for the other). The same folder is the same store, also in another process if the
+        backend is durable.
+
+        Args:
+            root: An existing folder of the test; a new one is a new, empty store.
+        """
+        raise NotImplementedError
+
+    def regions(self, root: Path, project: str, version: str) -> Sequence[Region]:
+        """Find the stored bytes of a release, its generations and their states, and of all applications.
+
+        The suite damages them, one at a time, and expects CorruptedError.
+        """
+        return ()
+
+    def newer_format(self, root: Path) -> bool:
+        """Make the store say that it was written by a newer version; return False if that is not possible."""
+        return False
+
+    def litter(self, root: Path) -> bool:
+        """Put into the store what the backend did not write; return False if that is not possible."""
+        return False
+
+    @contextlib.contextmanager
+    def no_room(self, root: Path) -> Iterator[bool]:
+        """Let writes of more than some bytes fail while the block lasts; yield False if that is not possible."""
+        yield False
+
+    @contextlib.contextmanager
+    def read_only(self, root: Path) -> Iterator[bool]:
+        """Let nobody write to the store while the block lasts; yield False if that is not possible."""
+        yield False
+
+    def forget(self, root: Path) -> None:
+        """Free what a store occupies besides its folder, at the end of a test."""
+
+
+class FileHarness(Harness):
+    """For backends whose store is files in the folder of the test."""
+
+    traits = frozenset({"durable", "multiprocess", "corruptible", "local_files"})
+
+    @contextlib.contextmanager
+    def no_room(self, root: Path) -> Iterator[bool]:
+        """Let no file grow beyond the largest that is there, plus 64 KiB."""
+        largest = max((path.stat().st_size for path in root.rglob("*") if path.is_file()), default=0)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest + (64 << 10), before[1]))
+        try:
+            yield True
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    @contextlib.contextmanager
+    def read_only(self, root: Path) -> Iterator[bool]:
+        """Take write permissions away; the suite becomes another user for the test if it runs as root."""
+        paths = [root, *root.rglob("*")]
+        modes = {path: path.stat().st_mode for path in paths}
+        for path in paths:
+            path.chmod(modes[path] & 0o7777 & ~0o222 | 0o444 | (0o111 if path.is_dir() else 0))
+        try:
+            yield True
+        finally:
+            for path in paths:
+                if path.exists():
+                    path.chmod(modes[path] & 0o7777)
+
+
+def copied(source: Path, target: Path) -> Path:
+    """Copy a store, keeping modes and not hard links, as most tools do."""
+    shutil.copytree(source, target, symlinks=True)
+    return target

@@ -1,0 +1,237 @@
+"""What a test of the suite works with: one store of one backend, and things to put into it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import modelkeep
+import pytest
+from modelkeep import Descriptor, Directory, Inventory, Manifest, Package, Registry, Release, Tag, Training, Tuning
+from modelkeep_conformance.harness import Harness, Region
+
+PROJECT: Final = "alpha"
+VERSION: Final = "1.0"
+#: The applications of a filled store.
+APPLICATIONS: Final = ("first", "second")
+#: Marks the reason of a skipped test that a backend should have been able to run.
+COULD_NOT_RUN: Final = "could not run: "
+
+
+def sid(number: int) -> UUID:
+    """The n-th state id of a test."""
+    return UUID(int=number)
+
+
+def content(number: int, size: int = 1000) -> bytes:
+    """Bytes that tell which state they are of, and differ in each of their blocks."""
+    return b"".join(b"state %d block %d;" % (number, block) for block in range(size // 8 + 1))[:size]
+
+
+def tag(*states: UUID, score: float = 0.5) -> Tag:
+    """A tag with some states."""
+    return Tag(Training.now(1), Tuning.now(score), states)
+
+
+@functools.cache
+def package(
+    name: str = PROJECT, version: str = VERSION, text: str = "", *, folder: bool = False, trap: str = ""
+) -> Package:
+    """Make a package whose code leaves a file at the path `trap` if it runs."""
+    base = Path(tempfile.mkdtemp(prefix="conformance-"))
+    _made.append(base)
+    source = base / "source"
+    (source / "toy").mkdir(parents=True)
+    code = f"VERSION = {version!r}\nTEXT = {text!r}\n"
+    if trap:
+        code += f"open({trap!r}, 'w').close()\n"
+    (source / "toy" / "__init__.py").write_text(code)
+    (source / "toy" / "data.bin").write_bytes(bytes(range(256)))
+    (source / "toy" / "run.sh").write_text("#!/bin/sh\n")
+    (source / "toy" / "run.sh").chmod(0o755)
+    manifest = Manifest(name, version, "toy", {"main": "toy"})
+    if folder:
+        (source / "__modelkeep__.toml").write_text(manifest.dumps())
+        return Package(source)
+    return Package.create(source, base / "package.4ml", manifest)
+
+
+_made: Final[list[Path]] = []
+
+
+def clean() -> None:
+    """Remove the packages that were made."""
+    package.cache_clear()
+    while _made:
+        shutil.rmtree(_made.pop(), ignore_errors=True)
+
+
+class Kit:
+    """A store for one test.
+
+    Attributes:
+        name: The name of the backend.
+        harness: Its harness.
+        root: The folder of the store.
+        profile: fast or soak.
+    """
+
+    def __init__(self, name: str, harness: Harness, profile: str) -> None:
+        self.name, self.harness, self.profile = name, harness, profile
+        self._base = Path(tempfile.mkdtemp(prefix="conformance-"))
+        # a child without root's rights, and another user, must be able to pass
+        self._base.chmod(0o755)
+        self.root = self.folder("store")
+
+    def folder(self, name: str) -> Path:
+        """Make a folder for the test."""
+        path = self._base / name
+        path.mkdir(exist_ok=True)
+        return path
+
+    def file(self, name: str, text: str | bytes) -> Path:
+        """Make a file for the test."""
+        path = self._base / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    def close(self) -> None:
+        """Remove all that the test made."""
+        for path in self._base.iterdir():
+            self.harness.forget(path)
+        for path, _, _ in os.walk(self._base):
+            os.chmod(path, 0o755)  # noqa: PTH101  # a str
+        shutil.rmtree(self._base)
+
+    def times(self, fast: int, soak: int) -> int:
+        """How often to do something."""
+        return fast if self.profile == "fast" else soak
+
+    def options(self, kind: str, root: Path | None = None) -> dict[str, Any]:
+        """The options that open the store of a folder."""
+        return options_for(kind, self.harness.recipe(root or self.root))
+
+    def registry(self, root: Path | None = None) -> Registry:
+        """A new handle of the store."""
+        staging = {"staging": str(self.folder("staging"))}
+        return modelkeep.registry(**options_for("registry", {**staging, **self.harness.recipe(root or self.root)}))
+
+    def inventory(self, root: Path | None = None) -> Inventory:
+        """A new handle of the store."""
+        return modelkeep.inventory(**self.options("inventory", root))
+
+    def release(self, name: str = PROJECT, version: str = VERSION) -> Release:
+        """Push a release through a new handle."""
+        return Directory(self.registry()).get(name).put(package(name, version))
+
+    def handle(self, name: str, text: str | bytes = "x = 1\n") -> Descriptor.Handle:
+        """A descriptor of an application."""
+        return Descriptor.Handle(self.file(f"modules/{name}.py", text))
+
+    @property
+    def registers(self) -> bool:
+        """Whether the backend has a registry."""
+        return "registry" in self.harness.provides
+
+    @property
+    def inventories(self) -> bool:
+        """Whether the backend has an inventory."""
+        return "inventory" in self.harness.provides
+
+    def regions(self, root: Path | None = None) -> list[Region]:
+        """The stored bytes, which a backend that is corruptible can reach."""
+        found = list(self.harness.regions(root or self.root, PROJECT, VERSION))
+        if not found:
+            could_not_run("the harness finds no stored bytes")
+        return found
+
+
+def could_not_run(why: str) -> None:
+    """End a test that a backend should have been able to run: it counts neither as passed nor as not applicable."""
+    pytest.skip(COULD_NOT_RUN + why)
+
+
+def options_for(kind: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the options that a registry takes and an inventory does not, and the reverse."""
+    from modelkeep._provider import _load
+
+    parameters = inspect.signature(_load(kind, recipe["provider"])).parameters
+    open_ended = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    return {key: value for key, value in recipe.items() if key == "provider" or open_ended or key in parameters}
+
+
+def fill(kit: Kit) -> Filled:
+    """Commit a release with three generations of five states, and two applications."""
+    return Filled(kit)
+
+
+class Filled:
+    """A store with known content, and what must be read from it."""
+
+    #: generation -> its states
+    GENERATIONS: Final[Mapping[int, tuple[int, ...]]] = {1: (1, 2), 2: (3,), 3: (3, 4, 5)}
+
+    def __init__(self, kit: Kit) -> None:
+        self.tags = {number: tag(*map(sid, states), score=number / 8) for number, states in self.GENERATIONS.items()}
+        if kit.registers:
+            registry = kit.registry()
+            registry.push(package())
+            for number in range(1, 6):
+                registry.write(PROJECT, VERSION, sid(number), self.state(number))
+            for number, each in self.tags.items():
+                registry.close(PROJECT, VERSION, number, each)
+        if kit.inventories:
+            inventory = kit.inventory()
+            for name in APPLICATIONS:
+                inventory.put(kit.handle(name, self.source(name)))
+
+    @staticmethod
+    def state(number: int) -> bytes:
+        """The bytes of a state; of different lengths."""
+        return content(number, 3000 + number * 100)
+
+    @staticmethod
+    def source(name: str) -> bytes:
+        """The source of an application."""
+        return f"NAME = {name!r}\n".encode() * 20
+
+    def reads(self, registry: Registry | None, inventory: Inventory | None) -> Iterator[tuple[str, Callable[[], Any], Any]]:
+        """Each way to read each item: the item, how to read it, what must come out."""
+        if registry:
+            expected = package().path.read_bytes()
+            yield "release", lambda: registry.pull(PROJECT, VERSION).path.read_bytes(), expected
+            yield "release", lambda: (registry.mount(PROJECT, VERSION).path / "toy" / "data.bin").read_bytes(), bytes(range(256))
+            for number, states in self.GENERATIONS.items():
+                yield f"generation/{number}", functools.partial(registry.open, PROJECT, VERSION, number), self.tags[number]
+                for each in states:
+                    item = f"generation/{number} state/{sid(each)}"
+                    yield item, functools.partial(registry.read, PROJECT, VERSION, number, sid(each)), self.state(each)
+                    yield item, functools.partial(viewed, registry, number, sid(each)), self.state(each)
+        if inventory:
+            for name in APPLICATIONS:
+                yield f"application/{name}", functools.partial(lambda name: inventory.get(name).source, name), self.source(name)
+
+    def check(self, registry: Registry | None, inventory: Inventory | None) -> None:
+        """Assert that all of it is there, as it was committed."""
+        if registry:
+            assert PROJECT in registry.projects()
+            assert VERSION in map(str, registry.releases(PROJECT))
+            assert set(self.GENERATIONS) <= set(registry.generations(PROJECT, VERSION))
+        if inventory:
+            assert set(APPLICATIONS) <= set(inventory.list())
+        for item, read, expected in self.reads(registry, inventory):
+            assert read() == expected, item
+
+
+def viewed(registry: Registry, generation: int, state: UUID) -> bytes:
+    """Copy what a view shows."""
+    with registry.view(PROJECT, VERSION, generation, state) as view:  # type: ignore[arg-type]  # plain keys will do
+        return bytes(view)

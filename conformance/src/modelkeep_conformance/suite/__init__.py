@@ -1,0 +1,6 @@
+"""The tests, one module for each chapter of the contract."""
+
+import pytest
+
+#: Says which clauses a test is about.
+clause = pytest.mark.clause

@@ -1,0 +1,108 @@
+"""What processes of the tests do: functions of an importable module, given the options that open a store."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import modelkeep
+from modelkeep import ConflictError, Directory
+from modelkeep_conformance.kit import PROJECT, VERSION, content, sid, tag
+
+Options = Mapping[str, Any]
+
+
+def close_one(options: Options, generation: int, who: int) -> int:
+    """Write states of this process's own and close a number that others want too."""
+    registry = modelkeep.registry(**options)
+    states = [sid(1000 * (who + 1) + number) for number in range(3)]
+    for number, each in enumerate(states):
+        registry.write(PROJECT, VERSION, each, content(100 * who + number))
+    registry.close(PROJECT, VERSION, generation, tag(*states, score=who))
+    return who
+
+
+def commit(options: Options, count: int, who: int) -> list[tuple[int, int]]:
+    """Commit generations through `Release.put`; return their numbers, each with the number of its content."""
+    release = Directory(modelkeep.registry(**options)).get(PROJECT).get(VERSION)
+    done = []
+    for number in range(count):
+        mark = who * 100_000 + number
+        states = [release.dump(content(mark)), release.dump(content(mark + 50_000))]
+        done.append((int(release.put(tag(*states, score=mark)).key), mark))
+    return done
+
+
+def complete(registry: Any, generation: int) -> int:
+    """Assert that the tag and states of a generation that `commit` made belong together; return its content's number."""
+    closed = registry.open(PROJECT, VERSION, generation)
+    assert closed.tuning.score is not None
+    mark = int(closed.tuning.score)
+    assert [registry.read(PROJECT, VERSION, generation, each) for each in closed.states] == [
+        content(mark),
+        content(mark + 50_000),
+    ]
+    return mark
+
+
+def push(options: Options, path: str) -> None:
+    """Push a package."""
+    modelkeep.registry(**options).push(modelkeep.Package(path))
+
+
+def put(options: Options, path: str, name: str) -> None:
+    """Put an application."""
+    modelkeep.inventory(**options).put(modelkeep.Descriptor.Handle(path, name))
+
+
+def mounted(options: Options, version: str) -> str:
+    """Mount a release and read a file of it."""
+    artifact = modelkeep.registry(**options).mount(PROJECT, version)
+    return (artifact.path / "toy" / "__init__.py").read_text("utf-8")
+
+
+def listed(options: Options) -> list[Any]:
+    """List what a registry has."""
+    registry = modelkeep.registry(**options)
+    return [
+        (project, str(release), [int(key) for key in registry.generations(project, release)])
+        for project in registry.projects()
+        for release in registry.releases(project)
+    ]
+
+
+def applications(options: Options) -> dict[str, bytes]:
+    """Read all that an inventory has."""
+    inventory = modelkeep.inventory(**options)
+    return {str(name): inventory.get(name).source for name in inventory.list()}
+
+
+def unpickled(pickled: bytes, kind: str) -> Any:
+    """Use a handle that another process has pickled."""
+    handle = pickle.loads(pickled)
+    if kind == "registry":
+        handle.close(PROJECT, VERSION, 77, tag())
+        return handle.read(PROJECT, VERSION, 1, sid(1))
+    return list(handle.list())
+
+
+def writes_of_another_project(options: Options, name: str, count: int) -> int:
+    """Work on a project and release of one's own; no conflict can be."""
+    registry = modelkeep.registry(**options)
+    for number in range(1, count + 1):
+        registry.write(name, VERSION, sid(number), content(number))
+        registry.close(name, VERSION, number, tag(sid(number)))
+    return os.getpid()
+
+
+def try_close(options: Options, generation: int) -> str:
+    """Close a number, or tell that it is taken."""
+    try:
+        modelkeep.registry(**options).close(PROJECT, VERSION, generation, tag())
+    except ConflictError:
+        return "conflict"
+    return "closed"
+
+
