@@ -5,10 +5,16 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
+import json
 import resource
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from modelkeep import Release
+
+if TYPE_CHECKING:
+    from modelkeep.keyvalue import Engine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +119,13 @@ class Harness:
         """Make the store say that it was written by a newer version; return False if that is not possible."""
         return False
 
+    def golden(self, root: Path) -> Path | None:
+        """Unpack a store that an earlier version wrote into a folder, and return the store's; None if there is none.
+
+        `python -m modelkeep_conformance golden NAME FILE` makes such a store.
+        """
+        return None
+
     def litter(self, root: Path) -> bool:
         """Put into the store what the backend did not write; return False if that is not possible."""
         return False
@@ -166,3 +179,63 @@ def copied(source: Path, target: Path) -> Path:
     """Copy a store, keeping modes and not hard links, as most tools do."""
     shutil.copytree(source, target, symlinks=True)
     return target
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchRegion(Region):
+    """Bytes that stand in a file at some places, all of which are changed alike; their number can't change."""
+
+    item: str
+    path: Path
+    content: bytes
+    places: tuple[int, ...]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]  # a property will do
+        """The file and the first place."""
+        return f"{self.path}:{self.places[0]}"
+
+    def load(self) -> bytes:
+        """Read the bytes."""
+        with self.path.open("rb") as file:
+            file.seek(self.places[0])
+            return file.read(len(self.content))
+
+    def store(self, content: bytes) -> bool:
+        """Write as many other bytes in their places."""
+        if len(content) != len(self.content):
+            return False
+        with self.path.open("r+b") as file:
+            for place in self.places:
+                file.seek(place)
+                file.write(content)
+        return True
+
+
+def find_patches(item: str, path: Path, content: bytes) -> PatchRegion:
+    """Find where bytes stand in a file, outdated copies of them included."""
+    whole = path.read_bytes()
+    places = []
+    place = whole.find(content)
+    while place >= 0:
+        places.append(place)
+        place = whole.find(content, place + 1)
+    return PatchRegion(item, path, content, tuple(places))
+
+
+def keyvalue_items(engine: Engine, project: str, version: str) -> dict[str, str]:
+    """Tell which item of `Harness.regions` each key of a store on `modelkeep.keyvalue` belongs to."""
+
+    def record(key: str) -> Any:
+        return json.loads((engine.get(key) or b"").partition(b"\n")[2])
+
+    canonical = Release.Key(version).canonical
+    items = {f"release/{project}/{canonical}": "release"}
+    items[f"blob/{record(f'release/{project}/{canonical}')['blob'].partition(':')[2]}"] = "release"
+    for key in engine.keys(f"generation/{project}/{canonical}/"):
+        items[key] = f"generation/{int(key.rpartition('/')[2])}"
+        for sid, (digest, _) in record(key)["states"].items():
+            items[f"blob/{digest.partition(':')[2]}"] = f"state/{sid}"
+    for key in engine.keys("application/"):
+        items[key] = key
+    return items

@@ -69,7 +69,8 @@ def _ordinal(item: object) -> Ordinal | None:
     for kind in _ORDINALS:
         if type(item) is kind:
             _writable(item)
-            return item
+            # a fold says nothing without the name of a zone, and TOML has no place for it
+            return item.replace(fold=0) if isinstance(item, dt.time) else item
     if item is None:
         return None
     raise InvalidError(

@@ -1,0 +1,164 @@
+"""Damage: every stored byte, each way, is noticed, and siblings are not harmed."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from modelkeep import ConflictError, CorruptedError, Error, Release
+from modelkeep_conformance.harness import Region
+from modelkeep_conformance.kit import APPLICATIONS, PROJECT, VERSION, Filled, Kit, sid, tag
+from modelkeep_conformance.suite import clause
+
+Mutation = tuple[str, Callable[[bytes], bytes]]
+
+
+def _flip(position: int, bit: int) -> Callable[[bytes], bytes]:
+    def mutate(content: bytes) -> bytes:
+        damaged = bytearray(content)
+        damaged[position % len(damaged)] ^= 1 << bit
+        return bytes(damaged)
+
+    return mutate
+
+
+def _flips(kit: Kit, region: Region) -> Iterator[Mutation]:
+    size = len(region.load())
+    positions = {0, 1, 2, size // 3, size // 2, size - 2, size - 1} | set(range(0, size, max(size // kit.times(12, 400), 1)))
+    for number, position in enumerate(sorted(positions)):
+        yield f"bit {number % 8} of byte {position % size}", _flip(position, number % 8)
+
+
+def _cuts(region: Region, others: list[Region]) -> Iterator[Mutation]:
+    content = region.load()
+    yield "truncated by a byte", lambda content: content[:-1]
+    yield "truncated to half", lambda content: content[: len(content) // 2]
+    yield "emptied", lambda content: b""
+    yield "zeroed", lambda content: b"\0" * len(content)
+    yield "extended", lambda content: content + b"x"
+    kind = region.item.partition("/")[0]
+    for other in others:
+        if other.item != region.item and other.item.partition("/")[0] == kind:
+            theirs = other.load()
+            if theirs != content:
+                yield f"exchanged with {other.name}", lambda content, theirs=theirs: theirs
+
+
+def _check(kit: Kit, filled: Filled, region: Region, what: str) -> None:
+    registry = kit.registry() if kit.registers else None
+    inventory = kit.inventory() if kit.inventories else None
+    wanted = 0
+    for item, read, expected in filled.reads(registry, inventory):
+        mine = region.item in item.split(" ")
+        try:
+            got = read()
+        except CorruptedError:
+            # a state can be read only through the tag that names it
+            assert mine, f"{what} of {region.name} ({region.item}) harms {item}"
+            continue
+        except Error as error:
+            raise AssertionError(f"{what} of {region.name} ({region.item}): {item} raises {error!r}") from error
+        assert not mine or got == expected, f"{what} of {region.name} ({region.item}): {item} is given back damaged"
+        assert got == expected, f"{what} of {region.name} ({region.item}) harms {item}"
+        wanted += mine
+    assert not wanted, f"{what} of {region.name} is not noticed: {region.item} is read {wanted} times without an error"
+    if registry:
+        assert registry.projects() == (PROJECT,)
+        # a damaged release may have lost its spelling, not its place
+        assert registry.releases(PROJECT) == (Release.Key(VERSION),)
+        assert registry.generations(PROJECT, VERSION) == (1, 2, 3)
+    if inventory:
+        assert inventory.list() == APPLICATIONS
+
+
+def _damage(kit: Kit, mutations: Callable[[Region, list[Region]], Iterator[Mutation]]) -> int:
+    filled = Filled(kit)
+    regions = kit.regions()
+    items = {region.item for region in regions}
+    if kit.registers:
+        expected = {"release", *(f"generation/{n}" for n in Filled.GENERATIONS), *(f"state/{sid(n)}" for n in range(1, 6))}
+        assert expected <= items, f"the harness does not reach {expected - items}"
+    if kit.inventories:
+        assert {f"application/{name}" for name in APPLICATIONS} <= items, "the harness does not reach applications"
+    count = 0
+    for region in regions:
+        before = region.load()
+        for what, mutate in mutations(region, regions):
+            after = mutate(before)
+            if after == before or not region.store(after):
+                continue
+            count += 1
+            try:
+                _check(kit, filled, region, what)
+            finally:
+                assert region.store(before)
+    filled.check(kit.registry() if kit.registers else None, kit.inventory() if kit.inventories else None)
+    return count
+
+
+@clause("M1", "I6")
+def test_every_flipped_bit_is_noticed(kit: Kit) -> None:
+    assert _damage(kit, lambda region, _: _flips(kit, region)) > 0
+
+
+@clause("M2", "I6")
+def test_what_is_truncated_emptied_or_exchanged_is_noticed(kit: Kit) -> None:
+    assert _damage(kit, _cuts) > 0
+
+
+@clause("M1", "S3", "C5")
+def test_new_data_does_not_share_the_fate_of_old_damage(kit: Kit) -> None:
+    """Equal content may be stored once; if that is damaged, who writes it again must not lose it."""
+    if not kit.registers:
+        pytest.skip("not applicable: the backend has no registry")
+    Filled(kit)
+    damaged = [region for region in kit.regions() if region.item == f"state/{sid(1)}"]
+    for region in damaged:
+        region.store(_flip(100, 3)(region.load()))
+    registry = kit.registry()
+    registry.write(PROJECT, VERSION, sid(51), Filled.state(1))
+    registry.close(PROJECT, VERSION, 9, tag(sid(51)))
+    assert kit.registry().read(PROJECT, VERSION, 9, sid(51)) == Filled.state(1)
+
+
+@clause("M1")
+def test_a_staged_state_that_goes_bad_is_never_given_back(kit: Kit) -> None:
+    if not kit.registers:
+        pytest.skip("not applicable: the backend has no registry")
+    Filled(kit)
+    registry = kit.registry()
+    state = b"staged state " * 500
+    registry.write(PROJECT, VERSION, sid(61), state)
+    reached = [region for region in kit.regions() if region.item == f"state/{sid(61)}"]
+    for region in reached:
+        region.store(_flip(200, 5)(region.load()))
+    try:
+        registry.close(PROJECT, VERSION, 9, tag(sid(61)))
+    except (CorruptedError, ConflictError):
+        assert registry.generations(PROJECT, VERSION) == (1, 2, 3)
+        return
+    try:
+        assert registry.read(PROJECT, VERSION, 9, sid(61)) == state
+    except CorruptedError:
+        assert reached
+
+
+@clause("M3")
+def test_verify_finds_each_damaged_item_and_names_it(kit: Kit) -> None:
+    """Until there is a command for it, verifying is reading all: each damaged item raises, and its message names it."""
+    if not kit.registers:
+        pytest.skip("not applicable: the backend has no registry")
+    filled = Filled(kit)
+    regions = {region.item: region for region in kit.regions()}
+    for item in (f"state/{sid(3)}", "generation/1", "release"):
+        regions[item].store(_flip(50, 1)(regions[item].load()))
+    registry = kit.registry()
+    found: dict[str, str] = {}
+    for item, read, _ in filled.reads(registry, None):
+        try:
+            read()
+        except CorruptedError as error:
+            found[item] = str(error)
+    assert set(found) >= {"release", "generation/1", f"generation/2 state/{sid(3)}", f"generation/3 state/{sid(3)}"}
+    assert f"{PROJECT}/{VERSION}" in found["release"]
+    assert f"{PROJECT}/{VERSION}/1" in found["generation/1"]
+    assert str(sid(3)) in found[f"generation/2 state/{sid(3)}"]
