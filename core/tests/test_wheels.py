@@ -27,7 +27,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(python: Path, code: str, home: Path) -> str:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MODELKEEP_", "XDG_", "PYTHON"))}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("MODELKEEP_", "XDG_", "PYTHON"))
+    }
     environment["HOME"] = str(home)
     done = subprocess.run(
         [python, "-W", "error", "-c", code], cwd=home, env=environment, capture_output=True, text=True, check=True
@@ -53,12 +55,16 @@ def test_local_alone_keeps_what_another_process_reads(python: Path, tmp_path: Pa
 
 
 def test_a_missing_plugin_names_its_extra(python: Path, tmp_path: Path) -> None:
-    code = "import modelkeep\ntry: modelkeep.registry(provider='lmdb')\nexcept modelkeep.UnsupportedError as e: print(e)"
+    code = (
+        "import modelkeep\ntry: modelkeep.registry(provider='lmdb')\nexcept modelkeep.UnsupportedError as e: print(e)"
+    )
     assert "pip install 'modelkeep[lmdb]'" in run(python, code, tmp_path)
 
 
 def test_the_command_names_its_extra(python: Path, tmp_path: Path) -> None:
-    done = subprocess.run([python.with_name("modelkeep"), "ls"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python.with_name("modelkeep"), "ls"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
     assert done.stderr.strip().splitlines() == [done.stderr.strip()]
     assert "pip install 'modelkeep[cli]'" in done.stderr

@@ -1,0 +1,1 @@
+"""A small project: recognising handwritten digits."""

@@ -1,0 +1,3 @@
+"""What the releases of the project differ in."""
+
+GAMMA = 0.001
