@@ -52,7 +52,8 @@ class Engine(keyvalue.Engine):
             raise InvalidError(f"The option sync of an lmdb store is true or false, not {sync!r:.100}")
         self.place = str(self._path)
         self._limit, self._sync = limit, sync
-        self._stage = self._path / "stage"
+        # a str: a Path costs more than what is done with it
+        self._stage = f"{self._path}/stage"
 
     def get(self, key: str) -> bytes | None:
         with self.view(key) as value:
@@ -64,11 +65,14 @@ class Engine(keyvalue.Engine):
             if value is not None:
                 yield value
                 return
+        if not key.startswith(("blob/", "state/")):
+            yield None
+            return
         with self._staged(key) as value:
-            if value is not None:
+            if value is not None or key.startswith("blob/"):
                 yield value
                 return
-        # it may have been moved out of the stage since we looked
+        # the record of a state may have been moved out of the stage since we looked
         with self._stored(key) as value:
             yield value
 
@@ -93,7 +97,7 @@ class Engine(keyvalue.Engine):
     @contextlib.contextmanager
     def _staged(self, key: str) -> Iterator[memoryview | None]:
         try:
-            file = (self._stage / key).open("rb")
+            file = open(f"{self._stage}/{key}", "rb")  # noqa: PTH123, SIM115  # see above; closed below
         except (FileNotFoundError, NotADirectoryError):
             yield None
             return
@@ -121,7 +125,7 @@ class Engine(keyvalue.Engine):
     def put(self, key: str, value: memoryview) -> None:
         if len(value) <= CUT:
             with self._partial(key, value) as partial:
-                partial.replace(self._stage / key)
+                os.replace(partial, f"{self._stage}/{key}")  # noqa: PTH105  # str
             return
         for number, start in enumerate(range(0, len(value), _PART)):
             with self._writing() as txn:
@@ -133,7 +137,7 @@ class Engine(keyvalue.Engine):
         if not durable:
             return self._create_staged(key, value)
         moved: list[str] = []
-        pending = [need for need in dict.fromkeys(needs) if (self._stage / need).exists()]
+        pending = [need for need in dict.fromkeys(needs) if os.path.exists(f"{self._stage}/{need}")]  # noqa: PTH110  # str
         while True:
             with self._writing() as txn:
                 if txn.get(key.encode()) is not None:
@@ -151,7 +155,7 @@ class Engine(keyvalue.Engine):
             if not pending:
                 break
         for need in moved:
-            (self._stage / need).unlink(missing_ok=True)
+            self._unstage(need)
         return True
 
     def _move(self, txn: lmdb.Transaction[memoryview], key: str) -> int:
@@ -171,31 +175,36 @@ class Engine(keyvalue.Engine):
     def _create_staged(self, key: str, value: bytes) -> bool:
         with self._partial(key, memoryview(value)) as partial:
             try:
-                (self._stage / key).hardlink_to(partial)
+                os.link(partial, f"{self._stage}/{key}")
             except FileExistsError:
                 return False
         # a staged key that was moved into the environment is gone from the stage: look there after it was free here
         with self._stored(key) as stored:
             if stored is not None:
-                (self._stage / key).unlink(missing_ok=True)
+                self._unstage(key)
                 return False
         return True
 
+    def _unstage(self, key: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self._stage}/{key}")  # noqa: PTH108  # str
+
     @contextlib.contextmanager
-    def _partial(self, key: str, value: memoryview) -> Iterator[Path]:
+    def _partial(self, key: str, value: memoryview) -> Iterator[str]:
         """Write a value beside its place in the stage, and remove what is left of that."""
-        with self._borrowed(create=True):
-            folder = (self._stage / key).parent
-        partial = folder / f".{uuid4().hex}"
+        folder = os.path.dirname(f"{self._stage}/{key}")  # noqa: PTH120  # str
+        partial = f"{folder}/.{uuid4().hex}"
         try:
             try:
-                partial.write_bytes(value)
+                _write(partial, value)
             except FileNotFoundError:
-                folder.mkdir(parents=True, exist_ok=True)
-                partial.write_bytes(value)
+                with self._borrowed(create=True):
+                    os.makedirs(folder, exist_ok=True)  # noqa: PTH103  # str
+                _write(partial, value)
             yield partial
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial)  # noqa: PTH108  # str
 
     def replace(self, key: str, value: bytes) -> None:
         with self._writing() as txn:
@@ -297,6 +306,12 @@ class Engine(keyvalue.Engine):
 
     def _borrowed(self, *, create: bool = False) -> AbstractContextManager[Environment | None]:
         return borrowed(self._path, self._limit, create=create, sync=self._sync)
+
+
+def _write(path: str, content: memoryview) -> None:
+    with open(path, "xb", buffering=0) as file:  # noqa: PTH123  # str
+        while content:
+            content = content[file.write(content) :]
 
 
 def _part(key: str, number: int) -> bytes:

@@ -189,8 +189,15 @@ class Registry(_Place, modelkeep.Registry):
 
     def latest(self, project: Project.Key, release: Release.Key) -> Generation.Key | None:
         folder = self._folder(project, release)
-        descending = sorted(_numbers(folder), reverse=True)
-        return next((key for key in descending if os.path.lexists(f"{folder}/{key}/{_TAG}")), None)
+        # with names only, and no look at what is behind them: at 10,000 generations that is ten times as quick
+        names = os.listdir(folder)  # noqa: PTH208  # same
+        numbers = {int(name) for name in names if name.isascii() and name.isdecimal() and name[0] != "0"}
+        while numbers:
+            latest = max(numbers)
+            if os.path.lexists(f"{folder}/{latest}/{_TAG}"):
+                return Generation.Key(latest)
+            numbers.remove(latest)
+        return None
 
     def push(self, package: Package) -> None:
         self._check(create=True)
@@ -248,13 +255,13 @@ class Registry(_Place, modelkeep.Registry):
         folder = self._folder(project, release)
         stage = folder / _STAGE
         stage.mkdir(exist_ok=True)
-        staged = stage / f"{sid}.bin"
+        staged = f"{stage}/{sid}.bin"
         with self._disk.partial(stage) as partial:
             name = self._disk.create(partial, content)
             try:
-                staged.hardlink_to(partial)
+                os.link(partial, staged)
             except FileExistsError:
-                if digest_content(staged) == name:
+                if digest_content(Path(staged)) == name:
                     return
                 if self._noted(folder, sid) != name:
                     raise ConflictError(
@@ -263,9 +270,9 @@ class Registry(_Place, modelkeep.Registry):
                 # the same bytes were written before, and have been damaged since
                 partial.replace(staged)
                 return
-        with self._disk.partial(stage) as partial:
-            partial.write_bytes(seal(f"{sid}", name.encode()))
-            partial.replace(stage / f"{sid}.toml")
+        # not flushed, and not atomic: a note that is torn or lost is as good as none
+        with open(f"{stage}/{sid}.toml", "wb", buffering=0) as note:  # noqa: PTH123  # quicker than by a Path
+            note.write(seal(f"{sid}", name.encode()))
 
     def _noted(self, folder: Path, sid: UUID) -> str | None:
         """The digest that was noted when a state was written, unless the note is lost: it is never flushed."""
