@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Final, TypeAlias
+from uuid import uuid4
 
 from modelkeep._digest import digest
 from modelkeep._errors import InvalidError
@@ -84,11 +86,17 @@ class Descriptor(_DescriptorTypes):
         Raises:
             InvalidError: The source is not Python.
         """
-        module = ModuleType(self.name)
+        module = ModuleType(f"modelkeep.application.{self.name}.{uuid4().hex}")
         module.__file__ = f"<application {self.name}>"
         try:
-            code = compile(self.source, module.__file__, "exec")
-        except (SyntaxError, ValueError) as error:
+            code = compile(self.source, module.__file__, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise InvalidError(f"The module of application {self.name!r} is not Python: {error}") from error
-        exec(code, vars(module))  # noqa: S102  # what this method is for
+        # dataclasses, pickle and others look a module up by the name that its classes have
+        sys.modules[module.__name__] = module
+        try:
+            exec(code, vars(module))  # noqa: S102  # what this method is for
+        except BaseException:
+            del sys.modules[module.__name__]
+            raise
         return module

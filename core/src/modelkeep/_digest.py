@@ -37,6 +37,8 @@ def octets(data: Buffer) -> memoryview:
     from pickle import PickleBuffer
 
     try:
+        if "O" in memoryview(data).format:
+            raise InvalidError("An array of Python objects has no bytes of its own; pickle it")
         return PickleBuffer(data).raw().toreadonly()
     except (TypeError, BufferError, ValueError) as error:
         raise InvalidError(

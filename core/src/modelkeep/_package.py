@@ -124,9 +124,12 @@ class Package:
         """Copy the package as it is, file or folder, to a path that does not exist.
 
         Raises:
-            InvalidError: It changed since it was opened.
+            InvalidError: It changed since it was opened, or there is something at the path.
+            StorageError: It can't be read, or not be written there.
         """
         target = Path(path)
+        if os.path.lexists(target):
+            raise InvalidError(f"The package {self.path} can not be copied: {target} exists already")
         try:
             _content.copy_content(self.path, target)
             copied = type(self)(target)
