@@ -4,6 +4,7 @@ import array
 import ctypes
 import mmap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_other_bytes_have_another_digest(left: bytes, right: bytes) -> None:
     assert (digest(left) == digest(right)) == (left == right)
 
 
-_numbers = np.arange(12, dtype=np.float32).reshape(3, 4)
+_numbers: Any = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ _numbers = np.arange(12, dtype=np.float32).reshape(3, 4)
         (memoryview(b"abcdef")[2:4], b"cd"),
         (memoryview(b"abcd").cast("I"), b"abcd"),
         (array.array("i", [1, 2]), array.array("i", [1, 2]).tobytes()),
-        ((ctypes.c_char * 3)(*b"abc"), b"abc"),
+        (ctypes.create_string_buffer(b"abc", 3), b"abc"),
         (_numbers, _numbers.tobytes()),
         (_numbers[1:2], _numbers[1:2].tobytes()),
         (np.zeros(0), b""),
@@ -60,7 +61,7 @@ _numbers = np.arange(12, dtype=np.float32).reshape(3, 4)
         (np.array([True, False]), b"\1\0"),
         (np.array([b"ab", b"c"]), b"abc\0"),
     ],
-    ids=lambda value: f"{type(value).__name__}-{value!r:.20}",
+    ids=lambda value: type(value).__name__,
 )
 def test_any_contiguous_buffer_is_flat_bytes(data: object, expected: bytes) -> None:
     flat = octets(data)  # type: ignore[arg-type]
@@ -68,11 +69,23 @@ def test_any_contiguous_buffer_is_flat_bytes(data: object, expected: bytes) -> N
     assert (flat.ndim, flat.format, flat.readonly) == (1, "B", True)
 
 
+def test_an_array_in_the_order_of_columns_is_taken_as_it_lies_in_memory() -> None:
+    assert bytes(octets(_numbers.T)) == _numbers.tobytes()
+
+
 def test_octets_are_no_copy() -> None:
     data = bytearray(b"abc")
     flat = octets(data)
     data[0] = ord("x")
     assert bytes(flat) == b"xbc"
+
+
+def test_octets_of_octets_are_the_same_view() -> None:
+    # a view of a view that goes through the buffer protocol is an export, and CPython up to 3.12.1 crashes when its
+    # collector meets a view that has one
+    flat = octets(b"abc")
+    assert octets(flat) is flat
+    flat.release()
 
 
 def test_a_map_of_a_file_is_flat_bytes(tmp_path: Path) -> None:
@@ -87,19 +100,14 @@ def test_a_map_of_a_file_is_flat_bytes(tmp_path: Path) -> None:
     "data",
     [
         *("text", None, 5, 1.5, [1, 2], (b"a",), {"a": 1}, object(), bytes, range(3)),
-        _numbers.T,
         _numbers[:, ::2],
         _numbers[::-1],
         memoryview(b"abcdef")[::2],
         np.array(["2023-06-02"], dtype="M8[s]"),
     ],
-    ids=lambda value: f"{type(value).__name__}-{value!r:.20}",
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_contiguous_buffer_is_invalid(data: object) -> None:
-    if data is _numbers.T or (isinstance(data, np.ndarray) and data.flags.f_contiguous and data.ndim > 1):
-        # contiguous, in the order of columns: its bytes are taken as they lie in memory
-        assert bytes(octets(data)) == _numbers.tobytes()  # type: ignore[arg-type]
-        return
     with pytest.raises(InvalidError, match="buffer"):
         octets(data)  # type: ignore[arg-type]
 

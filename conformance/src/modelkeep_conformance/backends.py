@@ -23,10 +23,12 @@ class Mutant:
     Attributes:
         clause: The clause that it breaks.
         harness: How to reach it.
+        defect: What is wrong with it.
     """
 
     clause: str
     harness: Harness
+    defect: str
 
 
 def installed() -> list[str]:
@@ -43,15 +45,18 @@ def mutants() -> list[str]:
 
 @functools.cache
 def load(name: str) -> Harness | Mutant:
-    """Load the harness of a backend, or a mutant.
+    """Load the harness of a backend, or a mutant; `mutant:none-registry` is what mutants are made of, unbroken.
 
     Raises:
         pytest.UsageError: There is none of that name, or it can't be loaded.
     """
     if name.startswith(MUTANT):
-        from modelkeep_conformance.mutants import MUTANTS
+        from modelkeep_conformance.mutants import MUTANTS, REFERENCES
 
-        return MUTANTS[name.removeprefix(MUTANT)]
+        known: dict[str, Harness | Mutant] = {MUTANT + each: mutant for each, mutant in MUTANTS.items()} | REFERENCES
+        if name not in known:
+            raise pytest.UsageError(f"There is no mutant {name.removeprefix(MUTANT)!r}")
+        return known[name]
     found = [entry for entry in entry_points(group=GROUP) if entry.name == name]
     if not found:
         raise pytest.UsageError(f"No harness is named {name!r}. Installed are: {', '.join(installed()) or 'none'}")

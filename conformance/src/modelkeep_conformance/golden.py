@@ -26,15 +26,21 @@ def make(name: str, file: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "store")
         root.mkdir()
-        recipe = harness.recipe(root)
-        if "registry" in harness.provides:
-            _fill(recipe)
-        if "inventory" in harness.provides:
+        fill(harness, root)
+        with tarfile.open(file, "w:gz") as archive:
+            archive.add(root, "store")
+
+
+def fill(harness: Harness, root: Path) -> None:
+    """Write that store into a folder."""
+    recipe = harness.recipe(root)
+    if "registry" in harness.provides:
+        _fill(recipe)
+    if "inventory" in harness.provides:
+        with tempfile.TemporaryDirectory() as folder:
             module = Path(folder, "golden.py")
             module.write_text("x = 'golden'\n")
             modelkeep.inventory(**options_for("inventory", recipe)).put(Descriptor.Handle(module))
-        with tarfile.open(file, "w:gz") as archive:
-            archive.add(root, "store")
 
 
 def _fill(recipe: Mapping[str, Any]) -> None:

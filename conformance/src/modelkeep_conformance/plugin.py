@@ -7,7 +7,7 @@ Each test names its clauses by a marker, and works with a `kit`, which stands fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,20 +60,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             dropped.append(item)
             continue
         kept.append(item)
-        item.user_properties += [("backend", name), ("clauses", ids)]
-        _judge(item, loaded.harness if isinstance(loaded, backends.Mutant) else loaded, ids)
+        harness = loaded.harness if isinstance(loaded, backends.Mutant) else loaded
+        # a test may be about registries and inventories alike
+        mine = [each for each in ids if _kinds(each) & harness.provides] or ids
+        item.user_properties += [("backend", name), ("clauses", mine)]
+        _judge(item, harness, mine)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
 
 
+def _kinds(clause: str) -> set[str]:
+    kind = CLAUSES[clause].kind
+    return {"registry", "inventory"} if kind == "both" else {kind}
+
+
 def _judge(item: pytest.Item, harness: Harness, ids: list[str]) -> None:
     for clause in (CLAUSES[each] for each in ids):
         lacks = clause.traits - harness.traits
-        kinds = {"registry", "inventory"} if clause.kind == "both" else {clause.kind}
         if lacks:
             item.add_marker(pytest.mark.skip(reason=f"{_NOT_APPLICABLE}the backend is not {', '.join(sorted(lacks))}"))
-        elif not kinds & harness.provides:
+        elif not _kinds(clause.id) & harness.provides:
             item.add_marker(pytest.mark.skip(reason=f"{_NOT_APPLICABLE}the backend has no {clause.kind}"))
         for gap in harness.gaps:
             if gap.clause == clause.id:
@@ -89,11 +96,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("kit", names, indirect=True, scope="function")
 
 
+#: The mutants that failed a test in this process: what else they would fail does not matter.
+_killed: Final[set[str]] = set()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Notice what becomes of mutants."""
+    report = yield
+    name = dict(item.user_properties).get("backend")
+    if report.failed and isinstance(name, str) and isinstance(backends.load(name), backends.Mutant):
+        _killed.add(name)
+    return report
+
+
 @pytest.fixture
 def kit(request: pytest.FixtureRequest) -> Iterator[Kit]:
     """A new store of the backend."""
     loaded = backends.load(request.param)
     harness = loaded.harness if isinstance(loaded, backends.Mutant) else loaded
+    if request.param in _killed:
+        pytest.skip(f"{_NOT_APPLICABLE}the mutant has failed already")
     made = Kit(request.param, harness, request.config.getoption("--profile"))
     try:
         yield made

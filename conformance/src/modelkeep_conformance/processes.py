@@ -188,6 +188,7 @@ def _drop_capabilities() -> None:
 
 def killed_after(work: Callable[[], Any], seconds: float) -> bool:
     """Run a function in a child made by fork and kill it after some time; tell whether it had ended before."""
+    reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
@@ -195,9 +196,12 @@ def killed_after(work: Callable[[], Any], seconds: float) -> bool:
         with contextlib.suppress(BaseException):
             work()
         os._exit(0)
+    os.close(writing)
     timer = threading.Timer(seconds, os.kill, (pid, signal.SIGKILL))
     timer.start()
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    # ends with the child, which still has its number then: the timer can't hit another process
+    os.read(reading, 1)
+    os.close(reading)
     timer.cancel()
     timer.join()
-    return status == 0
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

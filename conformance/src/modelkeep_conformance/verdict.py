@@ -6,7 +6,7 @@ import dataclasses
 import json
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -49,13 +49,16 @@ class Outcome:
     seconds: float
 
 
-def clauses_of(outcomes: Iterable[Outcome]) -> dict[str, str]:
-    """The result of each clause; a clause without a test could not run."""
-    found: dict[str, str] = dict.fromkeys(CLAUSES, COULD_NOT_RUN)
-    for clause in CLAUSES:
-        results = [outcome.result for outcome in outcomes if clause in outcome.clauses]
-        if results:
-            found[clause] = min(results, key=_WORST.index)
+def clauses_of(outcomes: Iterable[Outcome], provides: Collection[str] = ("registry", "inventory")) -> dict[str, str]:
+    """The result of each clause for a backend that has a registry, an inventory or both.
+
+    A clause without a test could not run, unless it is about what the backend does not have.
+    """
+    found: dict[str, str] = {}
+    for name, clause in CLAUSES.items():
+        results = [outcome.result for outcome in outcomes if name in outcome.clauses]
+        without = COULD_NOT_RUN if clause.kind in ("both", *provides) else NOT_APPLICABLE
+        found[name] = min(results, key=_WORST.index, default=without)
     return found
 
 
@@ -103,7 +106,7 @@ class Collector:
             mine = [outcome for outcome in self._outcomes.values() if outcome.backend == name]
             loaded = backends.load(name)
             harness = loaded.harness if isinstance(loaded, backends.Mutant) else loaded
-            clauses = clauses_of(mine)
+            clauses = clauses_of(mine, harness.provides)
             found[name] = {
                 "verdict": verdict_of(clauses),
                 "clauses": clauses,
@@ -156,7 +159,11 @@ def recompute(path: Path) -> dict[str, str]:
     try:
         report = json.loads(path.read_text("utf-8"))
         return {
-            name: verdict_of(clauses_of([Outcome(**{**test, "clauses": tuple(test["clauses"])}) for test in mine["tests"]]))
+            name: verdict_of(
+                clauses_of(
+                    [Outcome(**{**test, "clauses": tuple(test["clauses"])}) for test in mine["tests"]], mine["provides"]
+                )
+            )
             for name, mine in report["backends"].items()
         }
     except (KeyError, TypeError, OSError, json.JSONDecodeError) as error:

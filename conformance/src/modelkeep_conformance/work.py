@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import modelkeep
 from modelkeep import ConflictError, Directory
@@ -14,14 +16,35 @@ from modelkeep_conformance.kit import PROJECT, VERSION, content, sid, tag
 Options = Mapping[str, Any]
 
 
+def states_of(generation: int, who: int) -> tuple[UUID, ...]:
+    """The states that a process writes for a generation."""
+    return tuple(sid(1_000_000 * generation + 1000 * (who + 1) + number) for number in range(3))
+
+
 def close_one(options: Options, generation: int, who: int) -> int:
     """Write states of this process's own and close a number that others want too."""
     registry = modelkeep.registry(**options)
-    states = [sid(1000 * (who + 1) + number) for number in range(3)]
-    for number, each in enumerate(states):
-        registry.write(PROJECT, VERSION, each, content(100 * who + number))
-    registry.close(PROJECT, VERSION, generation, tag(*states, score=who))
+    _write(registry, generation, who)
+    registry.close(PROJECT, VERSION, generation, tag(*states_of(generation, who), score=who))
     return who
+
+
+def close_all(options: Options, count: int, who: int) -> list[int]:
+    """Close numbers that others want too, one after the other; return which were had."""
+    registry = modelkeep.registry(**options)
+    for generation in range(1, count + 1):
+        _write(registry, generation, who)
+    won = []
+    for generation in range(1, count + 1):
+        with contextlib.suppress(ConflictError):
+            registry.close(PROJECT, VERSION, generation, tag(*states_of(generation, who), score=who))
+            won.append(generation)
+    return won
+
+
+def _write(registry: Any, generation: int, who: int) -> None:
+    for number, each in enumerate(states_of(generation, who)):
+        registry.write(PROJECT, VERSION, each, content(100 * who + number))
 
 
 def commit(options: Options, count: int, who: int) -> list[tuple[int, int]]:

@@ -1,8 +1,10 @@
-"""Publishes, trains, lists and loads real models, through every installed backend by its name alone.
+"""Publishes, trains, lists and loads real models through every installed backend, each by its name alone.
 
-Run it by `tox run -e demo`, or where modelkeep, some backends and scikit-learn are installed by `python demo.py`.
+Run it with `tox run -e demo`, or where modelkeep, some backends and scikit-learn are installed with `python demo.py`.
+The job is `main_job`; what is around it packs the project, writes the configuration and prints a table.
 """
 
+import dataclasses
 import inspect
 import os
 import pickle
@@ -10,9 +12,9 @@ import shutil
 import sys
 import tempfile
 import time
-import warnings
-from dataclasses import dataclass
-from importlib.metadata import entry_points
+import traceback
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import numpy as np
@@ -20,138 +22,180 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import modelkeep
-from modelkeep import Descriptor, Directory, Manifest, Package, Tag, Training, Tuning
+from modelkeep import Descriptor, Directory, Package, Tag, Training, Tuning
 from modelkeep.backend import digest
 
 HERE = Path(__file__).parent
-PROJECT = "digits"
+#: How many generations of the newest release are trained, on ever more data.
 GENERATIONS = 3
-#: What the releases differ in.
-GAMMAS = {"1.0": 0.001, "1.1": 0.01}
-#: What the newest model has to reach on digits that it has not seen.
+#: The share of unseen digits that the newest model has to recognise.
 ACCURACY = 0.97
 
 
-@dataclass
+@dataclasses.dataclass
 class Result:
-    """What a backend did."""
+    """What the main job did on a backend.
 
-    backend: str
+    Attributes:
+        commit: The seconds that a generation took to commit: two states and a tag, the median.
+        load: The seconds that it took to find the newest generation and read its states.
+        accuracy: The share of unseen digits that each release recognises.
+        digests: Those of the states that were read, computed anew.
+    """
+
     commit: float
     load: float
-    size: int
-    accuracy: float
+    accuracy: dict[str, float]
     digests: list[str]
 
 
-def packages(folder: Path) -> list[Package]:
-    """Pack two releases of the project, which differ in a setting."""
-    made = []
-    for version, gamma in GAMMAS.items():
-        source = folder / version
-        shutil.copytree(HERE / "project", source, ignore=shutil.ignore_patterns("__pycache__"))
-        (source / "digits_project" / "settings.py").write_text(
-            f'"""What the releases differ in."""\n\nGAMMA = {gamma}\n'
-        )
-        manifest = Manifest(PROJECT, version, "digits_project", {"pipeline": ".pipeline"})
-        made.append(Package.create(source, folder / f"{PROJECT}-{version}.4ml", manifest))
-    return made
-
-
-def run(name: str, published: list[Package]) -> Result:
-    """The main job, the same for every backend."""
+def main_job(name: str, packages: list[Package]) -> Result:
+    """Publish, train, list and load. Nothing here knows what kind of backend the name stands for."""
     registry, inventory = modelkeep.registry(name), modelkeep.inventory(name)
     features, labels = load_digits(return_X_y=True)
     seen, unseen, seen_labels, unseen_labels = train_test_split(features, labels, random_state=0)
+    commits: list[float] = []
+    accuracy: dict[str, float] = {}
 
-    # publish: each release is pushed once, and never changes
-    project = Directory(registry).get(PROJECT)
-    for package in published:
-        project.put(package)
-    release = project.get()
-    assert str(release.key) == "1.1"
+    project = Directory(registry).get("digits")
+    for package in packages:
+        # Publish: a release is pushed once, and never changes.
+        release = project.put(package)
 
-    # train: code from the release itself, ever more data, a generation each
-    pipeline = release.mount().load("pipeline")
-    commit = 0.0
-    for number in range(1, GENERATIONS + 1):
-        count = len(seen) * number // GENERATIONS
-        states = pipeline.train(seen[:count], seen_labels[:count])
-        score = float(np.mean(pipeline.predict(states, unseen) == unseen_labels))
-        begin = time.perf_counter()
-        sids = [release.dump(state) for state in states]
-        generation = release.put(Tag(Training.now(ordinal=count), Tuning.now(score), sids))
-        commit += time.perf_counter() - begin
-        assert generation.key == number
-    trained = pipeline.predict(states, unseen)
+        # Train: the code comes out of the release itself, so that it is the one that was published.
+        pipeline = release.mount().load("pipeline")
+        for number in range(1, GENERATIONS + 1):
+            count = len(seen) * number // GENERATIONS
+            trained = pipeline.train(seen[:count], seen_labels[:count])
+            score = float(np.mean(pipeline.predict(trained, unseen) == unseen_labels))
+            states = [pickle.dumps(step) for step in trained]
 
-    # serve: the descriptor is data until somebody loads it
+            # Commit: states wait unseen until their tag is put; then all of them are there, for good.
+            begin = time.perf_counter()
+            sids = [release.dump(state) for state in states]
+            generation = release.put(Tag(Training.now(ordinal=count), Tuning.now(score), sids))
+            commits.append(time.perf_counter() - begin)
+            check(generation.key == number, "generations are numbered from 1")
+        accuracy[str(release.key)] = score
+
+    # Serve: the descriptor is published as data; loading it, later and elsewhere, is what runs it.
     inventory.put(Descriptor.Handle(HERE / "digits.py"))
+    check(list(inventory.list()) == ["digits"], "the inventory lists the application")
     application = inventory.get("digits").load()
 
-    # load: by a new handle, as another process would
+    # Load, with a registry opened anew as another process would: newest release, newest generation, its states.
     begin = time.perf_counter()
-    newest = Directory(modelkeep.registry(name)).get(PROJECT).get().get()
-    loaded = [newest.get(index) for index in range(len(newest.list()))]
+    newest = Directory(modelkeep.registry(name)).get("digits").get().get()
+    loaded = [newest.get(sid) for sid in newest.list()]
     load = time.perf_counter() - begin
-    assert loaded == states
-    assert newest.tag.training.ordinal == len(seen)
-    with newest.view(1) as view:
-        assert pickle.loads(view).gamma == GAMMAS["1.1"], "the state is not of the newest release"
-    predicted = application.select(registry, unseen)
-    assert np.array_equal(predicted, trained)
-    accuracy = float(np.mean(predicted == unseen_labels))
-    assert accuracy >= ACCURACY, f"the newest model of {name} is right in {accuracy:.1%} only"
-    return Result(name, commit / GENERATIONS, load, 0, accuracy, [digest(state) for state in loaded])
+    check(str(newest.release) == str(packages[-1].manifest.version), "the newest release is the last one pushed")
+    check(newest.key == GENERATIONS, "the newest generation is the last one committed")
+    check(newest.tag.training.ordinal == len(seen) and newest.tag.tuning.score == score, "the tag is as it was put")
+    check(loaded == states, "states come back byte for byte")
+
+    # Predict with what was loaded, and compare with the model in memory that it was saved from.
+    predicted = application.predict(registry, unseen)
+    check(np.array_equal(predicted, pipeline.predict(trained, unseen)), "the loaded model predicts as the trained one")
+    check(float(np.mean(predicted == unseen_labels)) >= ACCURACY, f"the newest model reaches {ACCURACY:.0%}")
+    check(len(set(accuracy.values())) == len(packages), "the releases differ in what they learn")
+    return Result(sorted(commits)[len(commits) // 2], load, accuracy, [digest(state) for state in loaded])
 
 
-def configure(folder: Path) -> list[str]:
-    """Write a configuration with a registry and an inventory for each installed backend; return their names."""
-    lines, names = [], []
+def check(truth: bool, what: str) -> None:
+    """Raise an error unless something holds; `assert` would not be looked at under `python -O`."""
+    if not truth:
+        raise RuntimeError(f"it does not hold that {what}")
+
+
+def pack(folder: Path) -> list[Package]:
+    """Pack the project as it is, and once more as if somebody had changed a setting and raised the version."""
+    shutil.copytree(HERE / "project", folder / "project")
+    first = Package.create(folder / "project", folder / "digits-1.0.4ml")
+    for file, old, new in (
+        ("digits_project/settings.py", "GAMMA = 0.001", "GAMMA = 0.01"),
+        ("__modelkeep__.toml", 'version = "1.0"', 'version = "1.1"'),
+    ):
+        path = folder / "project" / file
+        text = path.read_text("utf-8")
+        check(old in text, f"{file} says {old}")
+        path.write_text(text.replace(old, new), "utf-8")
+    return [first, Package.create(folder / "project", folder / "digits-1.1.4ml")]
+
+
+def configure(file: Path) -> list[str]:
+    """Write a configuration with a registry and an inventory of each installed provider, named as the provider is."""
+    names: list[str] = []
+    lines: list[str] = []
     for entry in sorted(entry_points(group="modelkeep.registry")):
-        options = inspect.signature(entry.load()).parameters.values()
-        needed = {option.name for option in options if option.default is option.empty}
-        if needed - {"path"}:
-            print(f"{entry.name}: left out, it needs {', '.join(sorted(needed))}")
+        try:
+            tables = [*table("registry", entry)]
+            for inventory in entry_points(group="modelkeep.inventory", name=entry.name):
+                tables += table("inventory", inventory)
+        except LookupError as error:
+            print(f"{entry.name}: left out, this script has no value for its option {error}", file=sys.stderr)
             continue
         names.append(entry.name)
-        for kind in ("registry", "inventory"):
-            lines += [f"[{kind}.{entry.name}]", f'provider = "{entry.name}"']
-            lines += [f'path = "stores/{entry.name}"'] if needed else []
-    (folder / "modelkeep.toml").write_text("\n".join(lines) + "\n")
+        lines += tables
+    file.write_text("\n".join(lines) + "\n", "utf-8")
     return names
 
 
-def size_of(path: Path) -> int:
-    """The bytes that a file or folder takes, files with several names counted once."""
-    found = [each.stat() for each in (path, *path.rglob("*"))]
+def table(kind: str, entry: EntryPoint) -> Iterator[str]:
+    """Write the table of one provider; which options it needs, its signature tells."""
+    yield f"[{kind}.{entry.name}]"
+    yield f'provider = "{entry.name}"'
+    for name, option in inspect.signature(entry.load()).parameters.items():
+        if name == "path":
+            yield f'path = "stores/{entry.name}"'
+        elif name == "staging":
+            # where packages are mounted; with several machines, a folder that all of them reach
+            yield f'staging = "mounted/{entry.name}"'
+        elif option.default is option.empty and option.kind not in (option.VAR_POSITIONAL, option.VAR_KEYWORD):
+            raise LookupError(name)
+
+
+def size_on_disk(path: Path) -> int:
+    """The bytes that a file or folder takes; a file of several names counts once."""
+    found = [each.stat() for each in (path, *path.rglob("*"))] if path.exists() else []
     return sum({(each.st_dev, each.st_ino): each.st_blocks * 512 for each in found}.values())
 
 
 def main() -> int:
-    """Run the job on each backend and print a table."""
-    warnings.filterwarnings("ignore", "modelkeep.* has no staging folder")
-    with tempfile.TemporaryDirectory() as base:
+    """Run the job on each backend and print a table; 1 if one failed, else 0."""
+    with tempfile.TemporaryDirectory(prefix="modelkeep-demo-") as base:
         folder = Path(base)
-        names = configure(folder)
-        published = packages(folder)
+        packages = pack(folder)
+        names = configure(folder / "modelkeep.toml")
         os.environ["MODELKEEP_CONFIG"] = str(folder / "modelkeep.toml")
-        results = []
+        results: dict[str, Result] = {}
+        sizes: dict[str, int] = {}
         for name in names:
-            result = run(name, published)
-            store = folder / "stores" / name
-            result.size = size_of(store) if store.exists() else 0
-            results.append(result)
-    first = results[0].digests
-    print(f"{'backend':10} {'commit':>10} {'load':>10} {'on disk':>12} {'accuracy':>9}  digests verified")
-    for each in results:
-        assert each.digests == first, f"{each.backend} gave back other bytes than {results[0].backend}"
-        size = f"{each.size / 1024:.0f} KiB" if each.size else "-"
-        print(
-            f"{each.backend:10} {each.commit * 1e3:7.2f} ms {each.load * 1e3:7.2f} ms {size:>12} {each.accuracy:9.1%}"
-            f"  yes, the same in all {len(results)}"
-        )
-    return 0
+            try:
+                results[name] = main_job(name, packages)
+                sizes[name] = size_on_disk(folder / "stores" / name)
+            except Exception:
+                traceback.print_exc()
+                print(f"{name}: FAILED, see above", file=sys.stderr)
+    return report(names, results, sizes)
+
+
+def report(names: list[str], results: dict[str, Result], sizes: dict[str, int]) -> int:
+    """Print the table, and compare what the backends gave back."""
+    if not results:
+        print("No backend did the job", file=sys.stderr)
+        return 1
+    reference = next(iter(results.values()))
+    releases = "".join(f"{'accuracy ' + release:>15}" for release in reference.accuracy)
+    print(f"{'backend':10}{'commit':>12}{'load':>12}{'on disk':>12}{releases}  digests verified")
+    same = True
+    for name, result in results.items():
+        equal = result.digests == reference.digests
+        same &= equal
+        size = f"{sizes[name] / 1024:.0f} KiB" if sizes[name] else "-"
+        accuracies = "".join(f"{share:15.1%}" for share in result.accuracy.values())
+        verdict = f"{len(result.digests)} of {len(result.digests)}, equal in all backends" if equal else "NO"
+        print(f"{name:10}{result.commit * 1e3:9.2f} ms{result.load * 1e3:9.2f} ms{size:>12}{accuracies}  {verdict}")
+    return 0 if same and len(results) == len(names) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""How the application `digits` is served: by the newest release, with the states of its newest generation."""
+"""How the application `digits` is served: by the newest release, with the states of its newest generation.
+
+An inventory keeps this module as it stands. Nothing of it runs until somebody loads the descriptor.
+"""
+
+import pickle
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +13,10 @@ from modelkeep import Directory, Registry
 PROJECT = "digits"
 
 
-def select(registry: Registry, features: NDArray[np.float64]) -> NDArray[np.int64]:
+def predict(registry: Registry, features: NDArray[np.float64]) -> NDArray[np.int64]:
     """Predict with the newest of all models."""
     release = Directory(registry).get(PROJECT).get()
     generation = release.get()
-    states = [generation.get(index) for index in range(len(generation.list()))]
-    predicted: NDArray[np.int64] = release.mount().load("pipeline").predict(states, features)
-    return predicted
+    steps = [pickle.loads(generation.get(sid)) for sid in generation.list()]
+    labels: NDArray[np.int64] = release.mount().load("pipeline").predict(steps, features)
+    return labels

@@ -11,9 +11,12 @@ from types import ModuleType
 from typing import Final
 
 from modelkeep._errors import InvalidError, MissingError
+from modelkeep._key import shown
 from modelkeep._manifest import Manifest
 
 _importing: Final = threading.RLock()
+#: The folder that modules were loaded from last, if any.
+_entered: Final[set[str]] = set()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,9 +34,9 @@ class Artifact:
     def load(self, module: str) -> ModuleType:
         """Import a module of the package: the one place where a project's code runs.
 
-        The folder goes to the front of `sys.path`. Modules of the same Python package that were imported from
-        elsewhere (another release, say) are forgotten first, so that what is loaded is of this release; objects
-        made of them stay valid.
+        The folder goes to the front of `sys.path`, in place of that of another release. Modules that came from there,
+        and modules of the same name from elsewhere, are forgotten first, so that what is loaded is of this release;
+        objects made of them stay valid.
 
         Args:
             module: A component named by the manifest, or a module of the package relative to it.
@@ -42,18 +45,19 @@ class Artifact:
             MissingError: The package has no such module.
             InvalidError: The package would hide a module of the standard library.
         """
+        if not isinstance(module, str) or not module:
+            raise InvalidError(f"A module is asked for by its name, not by {shown(module)}")
         package = self.manifest.package
         name = self.manifest.modules.get(module, f".{module}")
         name = f"{package}{name}" if name.startswith(".") else name
-        top = name.partition(".")[0]
-        if top in sys.stdlib_module_names:
-            raise InvalidError(f"{self.manifest.name} {self.manifest.version} would hide the standard module {top!r}")
+        folder = self.path.absolute()
+        roots = {path.name.partition(".")[0] for path in folder.iterdir() if path.is_dir() or path.suffix == ".py"}
+        if hidden := roots & sys.stdlib_module_names:
+            raise InvalidError(
+                f"{self.manifest.name} {self.manifest.version} would hide standard modules: {', '.join(sorted(hidden))}"
+            )
         with _importing:
-            path = str(self.path)
-            _forget(top, path)
-            if path not in sys.path[:1]:
-                sys.path.insert(0, path)
-            importlib.invalidate_caches()
+            _enter(str(folder), roots)
             try:
                 return importlib.import_module(name)
             except ModuleNotFoundError as error:
@@ -65,11 +69,19 @@ class Artifact:
                 raise
 
 
-def _forget(top: str, path: str) -> None:
-    """Drop the modules below a top-level name unless they came from this folder."""
-    here = f"{path}/"
-    for name in [name for name in sys.modules if f"{name}.".startswith(f"{top}.")]:
-        module = sys.modules[name]
-        origin = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
-        if not origin.startswith(here):
+def _enter(folder: str, roots: set[str]) -> None:
+    """Let a folder be the one that modules of these names are imported from."""
+    left = _entered - {folder}
+    _entered.clear()
+    _entered.add(folder)
+    sys.path[:] = [folder, *(path for path in sys.path if path not in left and path != folder)]
+    for name, module in list(sys.modules.items()):
+        origin = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None) or ""
+        strange = name.partition(".")[0] in roots and not _below(origin, folder)
+        if strange or any(_below(origin, each) for each in left):
             del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def _below(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder}/")

@@ -14,6 +14,7 @@ A table that names a `provider` replaces the one of an earlier source; one that 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping
@@ -102,11 +103,11 @@ def _lay(
 ) -> None:
     """Lay the tables of a file over what earlier sources said."""
     if not isinstance(tables, Mapping):
-        raise InvalidError(f"{path}: {kind!r} is a table of names, not {tables!r:.100}")
+        raise InvalidError(f"{path}: {kind!r} is a table of names, not a {type(tables).__name__}")
     for name, options in tables.items():
         if name == "default":
             if not isinstance(options, str):
-                raise InvalidError(f"{path}: the default of {kind!r} is a name, not {options!r:.100}")
+                raise InvalidError(f"{path}: the default of {kind!r} is a name, not a {type(options).__name__}")
             default[kind] = Setting(options, str(path))
             continue
         if not isinstance(options, Mapping):
@@ -126,11 +127,14 @@ def _lay(
 def _resolved(path: Path, key: str, value: Any) -> Any:
     if key not in _PATHS or not isinstance(value, str):
         return value
-    return str(path.parent / Path(value).expanduser())
+    try:
+        return str(path.parent / Path(value).expanduser())
+    except RuntimeError as error:
+        raise InvalidError(f"{path}: the {key} {value!r} can not be resolved: {error}") from error
 
 
 def _files() -> Iterable[tuple[Path, Mapping[str, Any]]]:
-    user = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()) / "modelkeep" / "config.toml"
+    user = _home("XDG_CONFIG_HOME", "~/.config") / "config.toml"
     if user.is_file():
         yield user, _checked(user, _parse(user))
     yield from _project()
@@ -142,14 +146,18 @@ def _files() -> Iterable[tuple[Path, Mapping[str, Any]]]:
 
 
 def _project() -> Iterable[tuple[Path, Mapping[str, Any]]]:
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # the working folder was removed
+        return
     for folder in (here, *here.parents):
         own, shared = folder / "modelkeep.toml", folder / "pyproject.toml"
         if own.is_file():
             yield own, _checked(own, _parse(own))
             return
         if shared.is_file():
-            tables = _parse(shared).get("tool", {}).get("modelkeep")
+            tools = _parse(shared).get("tool")
+            tables = tools.get("modelkeep") if isinstance(tools, Mapping) else None
             if tables is not None:
                 yield shared, _checked(shared, tables)
                 return
@@ -157,7 +165,7 @@ def _project() -> Iterable[tuple[Path, Mapping[str, Any]]]:
 
 def _checked(path: Path, tables: object) -> Mapping[str, Any]:
     if not isinstance(tables, Mapping):
-        raise InvalidError(f"{path}: the configuration of modelkeep is a table, not {tables!r:.100}")
+        raise InvalidError(f"{path}: the configuration of modelkeep is a table, not a {type(tables).__name__}")
     for key in tables:
         if key not in KINDS:
             raise InvalidError(f"{path}: unknown table [{key}]{suggest(key, KINDS)}. Known are: {', '.join(KINDS)}")
@@ -169,11 +177,20 @@ def _parse(path: Path) -> Mapping[str, Any]:
 
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidError(f"{path} is not TOML: {error}") from error
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidError(f"{path} can not be read: {error}") from error
+    except ValueError as error:
+        raise InvalidError(f"{path} is not TOML: {error}") from error
 
 
 def _data() -> Path:
-    return Path(os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser()) / "modelkeep"
+    return _home("XDG_DATA_HOME", "~/.local/share")
+
+
+def _home(variable: str, default: str) -> Path:
+    """Find a folder of ours; the variables are those of the XDG Base Directory Specification."""
+    base = Path(os.environ.get(variable) or default)
+    # without a home, in a container say, nothing is there, and only using it is an error
+    with contextlib.suppress(RuntimeError):
+        base = base.expanduser()
+    return base / "modelkeep"

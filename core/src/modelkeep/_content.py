@@ -20,6 +20,8 @@ CHUNK: Final = 1 << 20
 #: The oldest time that a zip can tell, so that equal content gives equal bytes.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _ENCRYPTED: Final = 0x1
+#: Stored and deflated: what every tool reads.
+_METHODS: Final = (0, 8)
 #: The longest name of a file, in bytes, that file systems in use take.
 _LONGEST: Final = 255
 
@@ -84,6 +86,10 @@ def _of_info(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or info.flag_bits & _ENCRYPTED:
         raise InvalidError(
             f"The package {archive.filename} has a member that is a link, special or encrypted: {info.orig_filename!r}"
+        )
+    if info.compress_type not in _METHODS:
+        raise InvalidError(
+            f"The package {archive.filename} has a member that is neither stored nor deflated: {info.orig_filename!r}"
         )
     # zipfile cuts a name at NUL and turns separators, so that its own idea of a name could hide what was meant
     if info.orig_filename != info.filename:
@@ -244,6 +250,10 @@ def discard(path: Path) -> None:
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    for folder, _, _ in os.walk(path):
-        Path(folder).chmod(0o700)
+    path.chmod(0o700)
+    for folder, names, _ in os.walk(path):
+        for name in names:
+            # before it is listed; a link is not followed
+            if not Path(folder, name).is_symlink():
+                Path(folder, name).chmod(0o700)
     shutil.rmtree(path)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from modelkeep._digest import digest
 from modelkeep._errors import InvalidError
-from modelkeep._key import ApplicationKey
+from modelkeep._key import ApplicationKey, shown
 
 #: The largest descriptor module, in bytes.
 LIMIT: Final = 16 << 20
@@ -40,7 +40,7 @@ class DescriptorHandle:
             self.path = Path(path)
             source = self.path.read_bytes()
         except (OSError, TypeError, ValueError) as error:
-            raise InvalidError(f"The module of an application can not be read from {path!r:.200}: {error}") from error
+            raise InvalidError(f"The module of an application can not be read from {shown(path)}: {error}") from error
         self.descriptor = Descriptor(ApplicationKey(self.path.stem if name is None else name), source)
 
     def __repr__(self) -> str:
@@ -72,7 +72,7 @@ class Descriptor(_DescriptorTypes):
             InvalidError: The name is no application name, or the source is not bytes or longer than 16 MiB.
         """
         if not isinstance(source, bytes) or len(source) > LIMIT:
-            raise InvalidError(f"The source of application {name!r:.100} must be bytes, at most {LIMIT} of them")
+            raise InvalidError(f"The source of application {shown(name)} must be bytes, at most {LIMIT} of them")
         vars(self).update(name=ApplicationKey(name), source=source)
 
     @property

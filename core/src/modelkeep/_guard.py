@@ -15,8 +15,9 @@ from modelkeep._descriptor import Descriptor
 from modelkeep._digest import octets
 from modelkeep._errors import Error, InvalidError, StorageError
 from modelkeep._inventory import Inventory
-from modelkeep._key import ApplicationKey, GenerationKey, ProjectKey, ReleaseKey
+from modelkeep._key import ApplicationKey, GenerationKey, ProjectKey, ReleaseKey, shown
 from modelkeep._package import Package
+from modelkeep._provider import redacted
 from modelkeep._registry import Registry
 from modelkeep._tag import Tag
 
@@ -30,7 +31,7 @@ _log: Final = logging.getLogger(__name__)
 
 def _a(kind: type[_Kind], value: _Kind) -> _Kind:
     if not isinstance(value, kind):
-        raise InvalidError(f"A {kind.__name__} is needed, not {type(value).__name__}: {value!r:.100}")
+        raise InvalidError(f"A {kind.__name__} is needed, not {type(value).__name__}: {shown(value)}")
     return value
 
 
@@ -45,9 +46,7 @@ class _Guard(Generic[_Backend]):
 
     def redact(self, text: str) -> str:
         """Blot out the secrets of the configuration."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        return redacted(text, self._secrets) if self._secrets else text
 
     def __eq__(self, other: object) -> bool:
         return bool(self.inner == (other.inner if isinstance(other, _Guard) else other))

@@ -25,10 +25,20 @@ _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z", re.AS
 _NUMBER: Final = re.compile(r"[0-9]{1,19}\Z", re.ASCII)
 
 
+def shown(value: object) -> str:
+    """Show any value in a message: shortly, and whatever its repr does."""
+    try:
+        return f"{value!r:.100}"
+    except Exception:  # an int of too many digits, an object that is half made
+        return f"<{type(value).__name__}>"
+
+
 def _checked(kind: str, value: object) -> str:
     """Return the value when it is a short ASCII string, else raise InvalidError."""
     if not isinstance(value, str):
-        raise InvalidError(f"A {kind} is a str, not {type(value).__name__}: {value!r:.100}")
+        raise InvalidError(f"A {kind} is a str, not {type(value).__name__}: {shown(value)}")
+    # what a subclass, an enumeration say, makes of itself is not its text
+    value = str.__str__(value)
     if len(value) > LIMIT:
         raise InvalidError(f"This {kind} has {len(value)} characters, at most {LIMIT} are allowed: {value[:40]!r}...")
     if not value.isascii():
@@ -53,7 +63,8 @@ class _Name(str):
         """
         if type(value) is cls:
             return value
-        if not _NAME.match(_checked(cls._kind, value)):
+        value = _checked(cls._kind, value)
+        if not _NAME.match(value):
             raise InvalidError(
                 f"Not a valid {cls._kind}: {value!r}. Use letters, digits, '.', '_' and '-', "
                 "beginning and ending with a letter or digit"
@@ -103,8 +114,7 @@ class ReleaseKey:
         """
         if type(value) is cls:
             return value
-        text = str(value) if isinstance(value, Version | ReleaseKey) else _checked("version", value)
-        return cls._parse(text)
+        return cls._parse(_checked("version", str(value) if isinstance(value, Version | ReleaseKey) else value))
 
     @classmethod
     @functools.lru_cache(maxsize=1024)
@@ -122,6 +132,9 @@ class ReleaseKey:
         return self
 
     def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable")
+
+    def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable")
 
     def __reduce__(self) -> tuple[type[Self], tuple[str]]:
@@ -171,15 +184,15 @@ class GenerationKey(int):
             return value
         if isinstance(value, str):
             if not _NUMBER.match(value):
-                raise InvalidError(f"Not a generation number: {value!r:.100}")
+                raise InvalidError(f"Not a generation number: {shown(value)}")
             number = int(value)
         else:
             try:
                 number = -1 if isinstance(value, bool) else operator.index(value)
             except TypeError:
                 raise InvalidError(
-                    f"A generation number is an int, not {type(value).__name__}: {value!r:.100}"
+                    f"A generation number is an int, not {type(value).__name__}: {shown(value)}"
                 ) from None
         if not 1 <= number <= LAST:
-            raise InvalidError(f"A generation number is an integer from 1 to 2**63 - 1, not {value!r:.100}")
+            raise InvalidError(f"A generation number is an integer from 1 to 2**63 - 1, not {shown(value)}")
         return super().__new__(cls, number)

@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from modelkeep import _toml
 from modelkeep._errors import InvalidError
-from modelkeep._key import ProjectKey, ReleaseKey
+from modelkeep._key import ProjectKey, ReleaseKey, shown
 
 #: The native manifest in the root of a package.
 NATIVE: Final = "__modelkeep__.toml"
@@ -48,7 +48,7 @@ class Manifest:
         if not isinstance(modules, Mapping):
             raise InvalidError(f"modules of a manifest is a mapping, not {type(modules).__name__}")
         for component, module in modules.items():
-            if not isinstance(component, str) or not component:
+            if not isinstance(component, str) or not component or not component.isprintable():
                 raise InvalidError(f"modules of a manifest maps names to modules, {component!r} is no name")
             _dotted(f"module {component!r}", module.removeprefix(".") if isinstance(module, str) else module)
         vars(self).update(name=ProjectKey(name), version=ReleaseKey(version), package=package, modules=dict(modules))
@@ -68,9 +68,10 @@ class Manifest:
         import tomllib
 
         try:
-            return cls._of(tomllib.loads(text))
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            data = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
             raise InvalidError(f"{NATIVE} is not TOML: {error}") from error
+        return cls._of(data)
 
     @classmethod
     def loads_forml(cls, source: str) -> Self:
@@ -103,7 +104,9 @@ class Manifest:
 
 
 def _dotted(what: str, name: object) -> None:
-    if not isinstance(name, str) or not all(
-        part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")
+    if (
+        not isinstance(name, str)
+        or not name.isprintable()
+        or not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split("."))
     ):
-        raise InvalidError(f"The {what} of a manifest is a dotted Python name, not {name!r:.100}")
+        raise InvalidError(f"The {what} of a manifest is a dotted Python name, not {shown(name)}")

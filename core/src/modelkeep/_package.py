@@ -14,6 +14,7 @@ from modelkeep import _content, _manifest
 from modelkeep._artifact import Artifact
 from modelkeep._content import Member
 from modelkeep._errors import InvalidError, StorageError
+from modelkeep._key import shown
 from modelkeep._manifest import Manifest
 from modelkeep._scratch import scratch
 
@@ -54,10 +55,7 @@ class Package:
         Raises:
             InvalidError: There is no such file, it is no package, or a hostile one.
         """
-        try:
-            self.path = Path(path)
-        except TypeError as error:
-            raise InvalidError(f"A package is opened by its path, not by {type(path).__name__}") from error
+        self.path = _path(path)
         with self._members() as members:
             self.manifest = _read_manifest(members, self.path)
 
@@ -80,7 +78,9 @@ class Package:
         """
         import zipfile
 
-        folder, target = Path(source), Path(path)
+        folder, target = _path(source), _path(path)
+        if manifest is not None and not isinstance(manifest, Manifest):
+            raise InvalidError(f"A Manifest is needed, not {type(manifest).__name__}")
         partial = target.with_name(f".{uuid.uuid4().hex}.partial")
         try:
             members = _content.of_folder(folder)
@@ -127,7 +127,7 @@ class Package:
             InvalidError: It changed since it was opened, or there is something at the path.
             StorageError: It can't be read, or not be written there.
         """
-        target = Path(path)
+        target = _path(path)
         if os.path.lexists(target):
             raise InvalidError(f"The package {self.path} can not be copied: {target} exists already")
         try:
@@ -158,10 +158,10 @@ class Package:
         Raises:
             InvalidError: The package is hostile or broken, or the folder exists already.
         """
-        target = Path(path)
+        target = _path(path)
         partial = target.with_name(f".{uuid.uuid4().hex}.partial")
         try:
-            partial.mkdir(parents=True)
+            _make_folder(partial)
             with self._members() as members:
                 _content.unpack(members, partial)
             if os.path.lexists(target):
@@ -208,6 +208,29 @@ class Package:
         return f"Package({str(self.path)!r})"
 
 
+def _path(path: str | os.PathLike[str]) -> Path:
+    """Turn what a caller passes for the path of a package into a path that has a name.
+
+    Raises:
+        InvalidError: It is none.
+    """
+    try:
+        found = Path(path)
+        os.fsencode(found)
+    except (TypeError, ValueError) as error:
+        raise InvalidError(f"The path of a package is a str or Path, not {shown(path)}: {error}") from error
+    if "\0" in str(found) or found.absolute().name in ("", ".."):
+        raise InvalidError(f"Not the path of a package: {shown(path)}")
+    return found
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise StorageError(f"A package can not be installed below {path.parent}: {error}") from error
+
+
 def _read_manifest(members: list[Member], where: Path) -> Manifest:
     named = {member.name: member for member in members}
     for name, loads in ((_manifest.NATIVE, Manifest.loads), (_manifest.FORML, Manifest.loads_forml)):
@@ -219,7 +242,8 @@ def _read_manifest(members: list[Member], where: Path) -> Manifest:
         with member.open() as file:
             source = file.read(_manifest.LIMIT + 1)
         try:
-            return loads(source.decode())
+            # a mark of the byte order is no part of the text; some editors put one
+            return loads(source.decode("utf-8-sig"))
         except (InvalidError, UnicodeDecodeError) as error:
             raise InvalidError(f"The package {where} has no usable manifest: {error}") from error
     raise InvalidError(

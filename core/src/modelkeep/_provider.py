@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from modelkeep._errors import Error, InvalidError, StorageError, UnsupportedError
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from modelkeep._guard import GuardedInventory, GuardedRegistry
 
 _BASES: Final[Mapping[str, type]] = {"registry": Registry, "inventory": Inventory}
-_SECRET: Final = re.compile(r"secret|password|passwd|token|credential|(^|_)(key|auth|sas)($|_)", re.IGNORECASE)
+_SECRET: Final = re.compile(
+    r"secret|passw|passphrase|pwd|token|credential|bearer|signature|connection_?string|(^|[_-]|api|access|account)(key|auth|sas)($|[_-])",
+    re.IGNORECASE,
+)
 
-#: The password of `scheme://user:password@host`.
-_PASSWORD: Final = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
+#: The password of `scheme://user:password@host`, and signed parameters of a query.
+_PASSWORD: Final = re.compile(
+    r"(?:://[^/@\s:]*:|[?&](?:sig|signature|token|key|X-Amz-Signature)=)([^/@&\s]+)", re.IGNORECASE
+)
 
 
 def registry(name: str | None = None, /, **options: Any) -> GuardedRegistry:
@@ -81,9 +86,7 @@ def _open(kind: str, name: str | None, options: dict[str, Any]) -> tuple[Any, fr
     except Error:
         raise
     except Exception as error:  # whatever an engine may raise
-        message = f"The provider {provider!r} can not open {what}: {error!r}"
-        for secret in secrets:
-            message = message.replace(secret, "***")
+        message = redacted(f"The provider {provider!r} can not open {what}: {error!r}", secrets)
         raise StorageError(message) from (None if secrets else error)
 
 
@@ -106,6 +109,13 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _texts(item)
+
+
+def redacted(text: str, secrets: Iterable[str]) -> str:
+    """Blot out secrets, also as a repr shows them; longer ones first, since one may contain another."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***").replace(repr(secret)[1:-1], "***")
+    return text
 
 
 def is_secret(key: str) -> bool:

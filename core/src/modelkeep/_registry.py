@@ -14,8 +14,8 @@ from uuid import UUID, uuid4
 
 from modelkeep import _content
 from modelkeep._artifact import Artifact
-from modelkeep._errors import MissingError
-from modelkeep._key import GenerationKey, ProjectKey, ReleaseKey
+from modelkeep._errors import InvalidError, MissingError
+from modelkeep._key import GenerationKey, ProjectKey, ReleaseKey, shown
 from modelkeep._package import Package
 from modelkeep._scratch import scratch
 from modelkeep._tag import Tag
@@ -44,7 +44,13 @@ class Registry(ABC):
             staging: A folder that every node which runs a project can reach. Without one, a private temporary folder
                 serves this machine until the process exits.
         """
-        self._staging = None if staging is None else Path(staging).expanduser()
+        try:
+            # absolute: it stays where it is when the working folder changes
+            self._staging = None if staging is None else Path(staging).expanduser().absolute()
+        except (TypeError, RuntimeError) as error:
+            raise InvalidError(
+                f"The staging of a registry is the path of a folder, not {shown(staging)}: {error}"
+            ) from error
         self._private: tuple[int, Path] | None = None
 
     @abstractmethod
@@ -108,9 +114,12 @@ class Registry(ABC):
         """
         package = self.pull(project, release)
         folder = self._mounts() / project
-        fresh = package.install(folder / f"{release.canonical}-{uuid4().hex}")
-        shared = folder / f"{release.canonical}-{package.digest.rpartition(':')[2]}"
-        with contextlib.suppress(OSError):
+        try:
+            fresh = package.install(folder / f"{release.canonical}-{uuid4().hex}")
+            shared = folder / f"{release.canonical}-{package.digest.rpartition(':')[2]}"
+        finally:
+            _content.discard(package.path.parent)
+        with contextlib.suppress(OSError, InvalidError):
             if not shared.exists():
                 fresh.path.rename(shared)
                 return Artifact(shared, package.manifest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 from pathlib import Path
 
@@ -22,14 +23,16 @@ class _Root:
     def of_process(cls) -> str:
         import tempfile
 
-        if cls.path is None or cls.pid != os.getpid():
+        # something may have cleaned the temporary folder up meanwhile
+        if cls.path is None or cls.pid != os.getpid() or not Path(cls.path).is_dir():
             cls.path, cls.pid = tempfile.mkdtemp(prefix="modelkeep-"), os.getpid()
             atexit.register(_remove, cls.path, cls.pid)
         return cls.path
 
 
 def _remove(path: str, pid: int) -> None:
-    import shutil
+    from modelkeep._content import discard
 
     if os.getpid() == pid:
-        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            discard(Path(path))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import math
 from collections.abc import Iterable
 from typing import Final, Self
 from uuid import UUID
 
 from modelkeep import _toml
 from modelkeep._errors import InvalidError
+from modelkeep._key import shown
 
 #: What an ordinal may be: the scalar types of TOML.
 Ordinal = bool | int | float | str | dt.datetime | dt.date | dt.time
@@ -22,9 +22,12 @@ def _plain(item: object) -> object:
     """Turn a scalar of numpy or pandas into the builtin that it stands for."""
     for convert in ("item", "to_pydatetime"):
         if type(item).__module__ != "builtins" and callable(getattr(item, convert, None)):
-            plain: object = getattr(item, convert)()
-            if type(item).__name__ == "datetime64" and isinstance(plain, int):
-                raise InvalidError(f"A datetime64 of nanoseconds is finer than a datetime: {item!r}")
+            try:
+                plain: object = getattr(item, convert)()
+            except (TypeError, ValueError) as error:
+                raise InvalidError(f"A single value is needed, not {shown(item)}: {error}") from error
+            if type(item).__name__ in ("datetime64", "timedelta64") and isinstance(plain, int):
+                raise InvalidError(f"A {type(item).__name__} of nanoseconds has no type of Python: {shown(item)}")
             return plain
     return item
 
@@ -35,7 +38,7 @@ def _moment(item: object) -> dt.datetime | None:
     if item is None:
         return None
     if not isinstance(item, dt.datetime):
-        raise InvalidError(f"A timestamp is a datetime, not {type(item).__name__}: {item!r:.100}")
+        raise InvalidError(f"A timestamp is a datetime, not {type(item).__name__}: {shown(item)}")
     offset = item.utcoffset()
     zone = None
     if offset is not None:
@@ -52,10 +55,9 @@ def _number(item: object) -> float | None:
     if item is None:
         return None
     if isinstance(item, bool) or not isinstance(item, int | float):
-        raise InvalidError(f"A score is a float, not {type(item).__name__}: {item!r:.100}")
+        raise InvalidError(f"A score is a float, not {type(item).__name__}: {shown(item)}")
     try:
-        # one NaN object: tuples compare it by identity, so that a tag with a failed score equals its copy
-        return math.nan if math.isnan(item) else float(item)
+        return float(item)
     except OverflowError:
         raise InvalidError("This score is too large for a float") from None
 
@@ -74,7 +76,7 @@ def _ordinal(item: object) -> Ordinal | None:
     if item is None:
         return None
     raise InvalidError(
-        f"An ordinal is a bool, int, float, str, datetime, date or time, not {type(item).__name__}: {item!r:.100}"
+        f"An ordinal is a bool, int, float, str, datetime, date or time, not {type(item).__name__}: {shown(item)}"
     )
 
 
@@ -88,10 +90,11 @@ def _writable(item: object) -> None:
 
 
 class _Mode:
-    """How equality is defined for both modes: field by field, a NaN being equal to itself."""
+    """How equality is defined for both modes: field by field, all NaNs being equal."""
 
     def _fields(self) -> tuple[object, ...]:
-        return tuple(vars(self).values())
+        # a NaN equals nothing, itself included; here a failed score is a score like others
+        return tuple("NaN" if item != item else item for item in vars(self).values())  # noqa: PLR0124
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -186,7 +189,7 @@ class Tag:
         states = tuple(states)
         for sid in states:
             if not isinstance(sid, UUID):
-                raise InvalidError(f"A state id is a UUID, not {type(sid).__name__}: {sid!r:.100}")
+                raise InvalidError(f"A state id is a UUID, not {type(sid).__name__}: {shown(sid)}")
         vars(self).update(training=training, tuning=tuning, states=states)
 
     def dumps(self) -> str:

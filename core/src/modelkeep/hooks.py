@@ -141,8 +141,14 @@ def register(plugin: object) -> None:
 
 
 def unregister(plugin: object) -> None:
-    """Take a plugin of this process away."""
+    """Take a plugin of this process away.
+
+    Raises:
+        InvalidError: It is not registered.
+    """
     plugins = _plugins()
+    if not plugins.manager.is_registered(plugin):
+        raise InvalidError("This plugin is not registered")
     plugins.manager.unregister(plugin)
     plugins.note()
 

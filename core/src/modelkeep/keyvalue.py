@@ -24,7 +24,7 @@ import contextlib
 import json
 import mmap
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
@@ -47,11 +47,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-_Key = TypeVar("_Key")
+_Key = TypeVar("_Key", ProjectKey, ReleaseKey, GenerationKey, ApplicationKey)
 
 # made once: json.dumps makes an encoder at each call that is not all defaults
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _decode: Final = json.JSONDecoder().decode
+
+#: How many separators the key of a generation has.
+_DEPTH: Final = 3
 
 #: The version of the layout that is written.
 FORMAT: Final = 1
@@ -183,11 +186,12 @@ class Registry(_Store, _Registry):
 
     def projects(self) -> list[ProjectKey]:
         self._check()
-        return sorted(set(_parsed(ProjectKey, (key.split("/")[1] for key in self._engine.keys("release/")))))
+        found = {key.split("/")[1] for key in self._engine.keys("release/") if _released(key)}
+        return sorted(map(ProjectKey, found))
 
     def releases(self, project: ProjectKey) -> list[ReleaseKey]:
         self._check()
-        found = _parsed(ReleaseKey, _names(self._engine.keys(f"release/{project}/")))
+        found = [release for key in self._engine.keys(f"release/{project}/") if (release := _released(key))]
         if not found:
             raise MissingError(f"{self!r} has no project {project}; push a package of it first")
         return sorted(self._spelled(project, release) for release in found)
@@ -201,12 +205,15 @@ class Registry(_Store, _Registry):
         return release
 
     def generations(self, project: ProjectKey, release: ReleaseKey) -> list[GenerationKey]:
-        prefix = self._released(project, release)
-        return sorted(_parsed(GenerationKey, _names(self._engine.keys(prefix))))
+        keys = self._engine.keys(self._released(project, release))
+        return sorted(number for key in keys if (number := _number(key)))
 
     def latest(self, project: ProjectKey, release: ReleaseKey) -> GenerationKey | None:
         key = self._engine.last(self._released(project, release))
-        return None if key is None else GenerationKey(key.rpartition("/")[2])
+        if key is None or (number := _number(key)):
+            return None if key is None else number
+        # what somebody else put there is the last key
+        return max(self.generations(project, release), default=None)
 
     def _released(self, project: ProjectKey, release: ReleaseKey) -> str:
         """Return the prefix of a release's generations, after making sure that there is such a release."""
@@ -373,7 +380,8 @@ class Inventory(_Store, _Inventory):
 
     def list(self) -> list[str]:
         self._check()
-        return sorted(_parsed(ApplicationKey, _names(self._engine.keys("application/"))))
+        names = [key.removeprefix("application/") for key in self._engine.keys("application/")]
+        return sorted(name for each in names if (name := _key(ApplicationKey, each)))
 
     def get(self, application: ApplicationKey) -> Descriptor:
         self._check()
@@ -398,14 +406,23 @@ def _numbered(project: ProjectKey, release: ReleaseKey, generation: GenerationKe
     return f"generation/{project}/{release.canonical}/{generation:019d}"
 
 
-def _names(keys: Iterable[str]) -> Iterator[str]:
-    return (key.rpartition("/")[2] for key in keys)
+def _key(kind: type[_Key], name: str) -> _Key | None:
+    """Turn a name into a key; None for what we can not have written."""
+    try:
+        return kind(name)
+    except InvalidError:
+        return None
 
 
-def _parsed(kind: Callable[[str], _Key], names: Iterable[str]) -> list[_Key]:
-    """Turn names into keys, leaving out what we did not write."""
-    found: list[_Key] = []
-    for name in names:
-        with contextlib.suppress(InvalidError):
-            found.append(kind(name))
-    return found
+def _released(key: str) -> ReleaseKey | None:
+    """The version of the key of a release; None for a key of somebody else."""
+    _, project, *rest = key.split("/")
+    release = _key(ReleaseKey, rest[0]) if len(rest) == 1 and _key(ProjectKey, project) else None
+    return release if release and release.canonical == rest[0] else None
+
+
+def _number(key: str) -> GenerationKey | None:
+    """The number of the key of a generation; None for a key of somebody else."""
+    name = key.rpartition("/")[2]
+    number = _key(GenerationKey, name) if key.count("/") == _DEPTH else None
+    return number if number and f"{number:019d}" == name else None

@@ -1,141 +1,186 @@
-"""`local` beside plain files."""
+"""`local` beside plain files, and beside ForML's own provider with the same layout."""
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
-import subprocess
-import sys
-import time
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
+from modelkeep import Release
 from modelkeep.backend import digest
-from modelkeep_conformance.bench import forml, growth
-from modelkeep_conformance.bench.measure import ROUNDS, Figure, clock, ratio, sync_file
-from modelkeep_conformance.bench.place import Place, commit, fresh
+from modelkeep_conformance.bench import growth
+from modelkeep_conformance.bench.measure import Contestant, Figure, Work, anonymous, figure, race, ratio
+from modelkeep_conformance.bench.peer import FORML, Peer
+from modelkeep_conformance.bench.place import PROJECT, Bench, commit, fresh, place, published
 
-_MB = 1_000_000
-
-
-def measure(place: Place) -> Iterator[Figure]:
-    """Commits, reads, views, growth and memory."""
-    yield _commit(place, sync=True, target=1.3)
-    yield from _forml(place)
-    yield from _read(place)
-    yield from growth.measure(place, "local", 2)
-    yield memory("local", str(place.new()), 64)
+#: Ten states of a megabyte, as the targets say.
+_COUNT: Final = 10
+_SIZE: Final = 1_000_000
+#: A large state.
+_LARGE: Final = 64 << 20
 
 
-def _commit(place: Place, *, sync: bool, target: float | None) -> Figure:
-    release = place.release("local", sync=sync)
-    folder = place.new()
-    batches = iter([fresh(10, _MB) for _ in range(2 * ROUNDS + 2)])
-
-    def raw() -> None:
-        target = place.new()
-        for number, state in enumerate(next(batches)):
-            sync_file(target / f"{number}.bin", state, sync=sync)
-        target.rename(folder / target.name)
-
-    name = f"local: 10 states of 1 MB, sync={str(sync).lower()}, beside plain files and a rename"
-    return ratio(name, lambda: commit(release, next(batches)), raw, target)
-
-
-def _forml(place: Place) -> Iterator[Figure]:
-    """ForML runs in an environment of its own, so rounds of both take turns over a pipe."""
-    release = place.release("local", sync=False)
-    peer = forml.Peer.start(place.new())
-    if peer is None:
-        return
-    with peer:
-        pairs = []
-        for _ in range(2 * ROUNDS):
-            theirs = peer.commit(10, _MB)
-            states = fresh(10, _MB)
-            pairs.append((clock(lambda states=states: commit(release, states)), theirs))
-    pairs = pairs[1:]
-    ratios = sorted(mine / theirs for mine, theirs in pairs)
-    mine, theirs = (sorted(column)[len(pairs) // 2] for column in zip(*pairs, strict=True))
-    detail = f"{mine * 1e3:.3f} ms, ForML {theirs * 1e3:.3f} ms"
-    yield Figure(
-        "local: 10 states of 1 MB, sync=false, beside ForML's posix provider",
-        ratios[len(ratios) // 2], ratios[0], ratios[-1], "x", 1.2, detail=detail,
-    )  # fmt: skip
+def synced(bench: Bench) -> Iterator[Figure]:
+    """A durable commit beside files that are written and flushed, and one rename."""
+    stores = _stores(bench)
+    contestants: dict[str, Contestant] = {
+        "ours": lambda: _commit(stores),
+        "plain files": _Plain(bench, sync=True),
+        "durable files": _Plain(bench, sync=True, folders=True),
+    }
+    times = race(contestants, 2 * bench.rounds, settle=True)
+    what = "local: 10 states of 1 MB, sync=true, beside plain fsynced files and one rename"
+    yield ratio(what, times, "ours", "plain files", 1.3)
+    yield ratio("local: the same beside files, a tag and folders, all fsynced", times, "ours", "durable files")
 
 
-def _read(place: Place) -> Iterator[Figure]:
-    release = place.release("local")
-    state = os.urandom(64 << 20)
-    commit(release, [state])
+def unsynced(bench: Bench) -> Iterator[Figure]:
+    """A commit without flushes beside ForML's posix provider, which never flushes."""
+    stores = _stores(bench, sync=False)
+    numbers = itertools.count(1)
+    contestants: dict[str, Contestant] = {"ours": lambda: _commit(stores), "plain files": _Plain(bench, sync=False)}
+    times = race(contestants, 2 * bench.rounds, settle=True)
+    yield ratio("local: 10 states of 1 MB, sync=false, beside plain files and one rename", times, "ours", "plain files")
+    with Peer.start(FORML, bench.cache, bench.new()) as peer:
+
+        def forml() -> Work:
+            # no more than write and close; it does not look for the next number, as ours does
+            return lambda: peer.call("commit", next(numbers), _COUNT, _SIZE)
+
+        times = race({"ours": contestants["ours"], "ForML": forml}, 2 * bench.rounds, settle=True)
+    yield ratio("local: 10 states of 1 MB, sync=false, beside ForML's posix provider", times, "ours", "ForML", 1.2)
+
+
+def _stores(bench: Bench, **options: object) -> Iterator[Release]:
+    """Make one store after the other; asking for the next one removes the last.
+
+    All who write here free in each round what they wrote in the last, so that all are given the same pages of memory
+    again: on a virtual machine, the first touch of a page costs more than the write that it is for.
+    """
+    while True:
+        folder = bench.new()
+        release = next(published(place("local", folder, **options), bench.new()))
+        commit(release, b"a small state, so that all is made")
+        yield release
+        shutil.rmtree(folder)
+
+
+def _commit(stores: Iterator[Release]) -> Work:
+    states = fresh(_COUNT, _SIZE)
+    release = next(stores)
+    return lambda: commit(release, *states)
+
+
+class _Plain:
+    """Writes the same states as plain files into a folder, and renames it."""
+
+    def __init__(self, bench: Bench, *, sync: bool, folders: bool = False) -> None:
+        """Take options.
+
+        Args:
+            bench: Where.
+            sync: Whether to flush each file.
+            folders: Whether to do all that is needed to survive power loss: to write a tag, and to flush the folders.
+        """
+        self._bench, self._sync, self._folders = bench, sync, folders
+        self._target = bench.new()
+
+    def __call__(self) -> Work:
+        states, partial = fresh(_COUNT, _SIZE), self._bench.new()
+        shutil.rmtree(self._target)
+        self._target.mkdir()
+
+        def work() -> None:
+            for number, state in enumerate(states):
+                _write(partial / f"{number}.bin", state, sync=self._sync)
+            if self._folders:
+                _write(partial / "tag.toml", b"tag" * 400, sync=self._sync)
+                _flush(partial)
+            partial.rename(self._target / "1")
+            if self._folders:
+                _flush(self._target)
+
+        return work
+
+
+def read(bench: Bench) -> Iterator[Figure]:
+    """A verified read of 64 MB beside reading a file and hashing it; a view beside hashing a mapped file."""
+    release = bench.release("local")
+    state = os.urandom(_LARGE)
+    commit(release, state)
     generation = release.get()
-    sid = generation.list()[0]
-    registry = release.registry
-    plain = place.new() / "plain.bin"
-    sync_file(plain, state)
+    (sid,) = generation.list()
+    where = (release.project, release.key, generation.key, sid)
+    plain = bench.new() / "plain.bin"
+    _write(plain, state, sync=True)
+
+    def load() -> None:
+        # freeing 64 MB takes its time, and is counted for both
+        release.registry.read(*where)
+
+    def file() -> None:
+        digest(plain.read_bytes())
 
     def view() -> None:
-        with registry.view(release.project, release.key, generation.key, sid) as content:
-            content[0]
+        with release.registry.view(*where) as content:
+            assert content[0] == state[0]
 
     def mapped() -> None:
-        with plain.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        with plain.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             digest(content)
 
-    yield ratio(
-        "local: verified read of 64 MB, share of plain read and BLAKE3",
-        lambda: registry.read(release.project, release.key, generation.key, sid),
-        lambda: digest(plain.read_bytes()),
-        0.7,
-        inverse=True,
+    times = race(
+        {
+            "read": lambda: load,
+            "file and BLAKE3": lambda: file,
+            "view": lambda: view,
+            "map and BLAKE3": lambda: mapped,
+        },
+        2 * bench.rounds,
     )
-    yield ratio("local: view of 64 MB, share of BLAKE3 over a map", view, mapped, inverse=True)
+    what = "local: verified read of 64 MB, as a share of reading a file and BLAKE3"
+    yield ratio(what, times, "read", "file and BLAKE3", 0.7, share=True)
+    what = "local: verified view of 64 MB, as a share of mapping a file and BLAKE3"
+    yield ratio(what, times, "view", "map and BLAKE3", share=True)
+    copies = []
+    for _ in range(bench.rounds):
+        before = anonymous()
+        with release.registry.view(*where) as content:
+            assert content[-1] == state[-1]
+            copies.append((anonymous() - before) / 1e6)
+    yield figure("local: anonymous memory that a view of 64 MB takes", copies, "MB", 1)
 
 
-def memory(provider: str, path: str, target: float) -> Figure:
-    """Measure the anonymous memory of a process that passes 2 GB through write and view."""
-    script = (
-        "import sys; from modelkeep_conformance.bench.local import large; print(large(*sys.argv[1:]))"
-    )
-    done = subprocess.run([sys.executable, "-c", script, provider, path], capture_output=True, text=True, check=True)
-    used, seconds = done.stdout.split()
-    value = int(used) / 2**20
-    return Figure(
-        f"{provider}: extra anonymous memory for a state of 2 GB", value, value, value, "MB", target, detail=f"{seconds} s"
-    )
+def grown(bench: Bench) -> Iterator[Figure]:
+    """Many generations; the listing of their folder, which `put` may add, is timed by itself."""
+    yield from growth.measure(bench, "local", 2.0, listing=_list)
+    yield from growth.measure(bench, "local", None, sync=False)
 
 
-def large(provider: str, path: str) -> str:
-    """Write 2 GB from a map, close, view; return the extra anonymous memory at its highest, and the seconds."""
-    import threading
+def _list(options: dict[str, str], version: str) -> Work:
+    folder = Path(options["path"], PROJECT, version)
+    return lambda: os.listdir(folder)  # noqa: PTH208  # the plain call
 
-    from modelkeep_conformance.bench import measure as measuring
 
-    source = Path(path) / "large.bin"
-    block = os.urandom(1 << 20)
-    with source.open("wb") as file:
-        for number in range(2048):
-            file.write(block[number:] + block[:number])
-    at = Place(Path(path) / "place")
-    release = at.release(provider)
-    commit(release, [b"warm"])
-    highest, ended = 0, threading.Event()
-    before = measuring.anonymous()
+def _write(path: Path, content: bytes, *, sync: bool) -> None:
+    with path.open("xb", buffering=0) as file:
+        view = memoryview(content)
+        while view:
+            view = view[file.write(view) :]
+        if sync:
+            os.fsync(file.fileno())
 
-    def watch() -> None:
-        nonlocal highest
-        while not ended.wait(0.005):
-            highest = max(highest, measuring.anonymous() - before)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    begin = time.perf_counter()
-    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        commit(release, [content])  # type: ignore[list-item]  # any buffer will do
-        with release.get().view(0) as view:
-            assert len(view) == 2048 << 20
-            assert view[-100:] == content[-100:]
-    seconds = time.perf_counter() - begin
-    ended.set()
-    watcher.join()
-    return f"{highest} {seconds:.1f}"
+def _flush(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+FIGURES: Final = {"commit-synced": synced, "commit-unsynced": unsynced, "read": read, "growth": grown}

@@ -1,4 +1,4 @@
-"""Timing two ways of doing the same in turn, and telling the ratio."""
+"""Timing ways to do the same in turn, and telling their ratio."""
 
 from __future__ import annotations
 
@@ -8,12 +8,24 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeAlias
 
-#: How many rounds are counted.
-ROUNDS: Final = 9
+#: What is timed.
+Work: TypeAlias = Callable[[], object]
+#: Prepares one piece of work; this is not timed.
+Contestant: TypeAlias = Callable[[], Work]
+#: Contestant -> the seconds of each round.
+Times: TypeAlias = dict[str, list[float]]
+
+
+class Skipped(Exception):  # noqa: N818  # no error: the figure can not be had here, and the message says why
+    """Says in plain words why a figure can not be had here."""
+
+
+class Took(float):
+    """The seconds that a work took by its own clock, in another process say: they count instead of ours."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,24 +33,26 @@ class Figure:
     """One figure.
 
     Attributes:
-        name: What was measured.
+        what: What was measured.
         value: The median.
-        low: The smallest of all rounds.
-        high: The largest.
+        low: The lower quartile of all rounds.
+        high: The upper quartile.
         unit: x for a ratio, ms, us, MB.
-        target: What it should be at most, or at least if `least`; None if there is no target.
+        target: What it should be at most, or at least if `least`; None if it is there to be looked at.
         least: Whether more is better.
-        detail: The single times behind a ratio.
+        note: The single medians behind a ratio, and what else a reader needs.
+        samples: Who -> the seconds of each round.
     """
 
-    name: str
+    what: str
     value: float
     low: float
     high: float
     unit: str
     target: float | None = None
     least: bool = False
-    detail: str = ""
+    note: str = ""
+    samples: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
 
     @property
     def met(self) -> bool | None:
@@ -48,66 +62,103 @@ class Figure:
         return self.value >= self.target if self.least else self.value <= self.target
 
 
-def clock(work: Callable[[], Any]) -> float:
-    """Time one call, in seconds, without the garbage collector."""
+def race(contestants: Mapping[str, Contestant], rounds: int, *, settle: bool = False) -> Times:
+    """Let each do its work once in each round. Every round begins with another one, every second goes backwards.
+
+    So nobody always comes after the same one. One more round comes before, to warm up, and does not count.
+
+    Args:
+        contestants: Who takes part.
+        rounds: How many rounds count.
+        settle: Whether to let the system write out what others left in its caches before each work, so that nobody
+            pays for the one before.
+    """
+    names = list(contestants)
+    times: Times = {name: [] for name in names}
+    for number in range(rounds + 1):
+        first = number % len(names)
+        for name in (names[first:] + names[:first])[:: -1 if number % 2 else 1]:
+            work = contestants[name]()
+            if settle:
+                os.sync()
+            seconds = clock(work)
+            if number:
+                times[name].append(seconds)
+    return times
+
+
+def clock(work: Work) -> float:
+    """Time one call, in seconds, without the garbage collector.
+
+    What it returns is freed after the time is taken, so that work whose competitor frees large results returns none.
+    """
     gc.collect()
     gc.disable()
     try:
         begin = time.perf_counter()
-        work()
-        return time.perf_counter() - begin
+        result = work()
+        seconds = time.perf_counter() - begin
     finally:
         gc.enable()
+    return float(result) if isinstance(result, Took) else seconds
+
+
+def figure(
+    what: str, values: Sequence[float], unit: str, target: float | None = None, *, least: bool = False, note: str = ""
+) -> Figure:
+    """Make a figure of what the rounds gave."""
+    low, high = (
+        (values[0], values[0]) if len(values) == 1 else statistics.quantiles(values, n=4, method="inclusive")[::2]
+    )
+    return Figure(what, statistics.median(values), low, high, unit, target, least, note)
 
 
 def ratio(
-    name: str,
-    ours: Callable[[], Any],
-    raw: Callable[[], Any],
+    what: str,
+    times: Times,
+    ours: str,
+    theirs: str,
     target: float | None = None,
     *,
-    inverse: bool = False,
-    rounds: int = ROUNDS,
+    share: bool = False,
+    note: str = "",
 ) -> Figure:
-    """Time both in turn; the figure is ours / raw, or raw / ours if `inverse` (a share of the raw speed).
+    """Tell how long one took beside another, round by round; the median of ratios, not the ratio of medians.
 
-    Each is called once to warm up.
+    Args:
+        what: What is compared.
+        times: What `race` gave.
+        ours: Whose time is divided.
+        theirs: By whose time.
+        target: The highest ratio wanted; with `share`, the lowest.
+        share: Turn the ratio over: which share of their speed we reach.
+        note: More to say.
     """
-    ours()
-    raw()
-    pairs = [(clock(ours), clock(raw)) if number % 2 else (clock(raw), clock(ours))[::-1] for number in range(rounds)]
-    ratios = [theirs / mine if inverse else mine / theirs for mine, theirs in pairs]
-    mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
-    detail = f"{mine * 1e3:.3f} ms, raw {theirs * 1e3:.3f} ms"
-    return Figure(name, statistics.median(ratios), min(ratios), max(ratios), "x", target, inverse, detail)
+    pairs = list(zip(times[ours], times[theirs], strict=True))
+    values = [their / our if share else our / their for our, their in pairs]
+    medians = (
+        f"{ours} {duration(statistics.median(times[ours]))}, {theirs} {duration(statistics.median(times[theirs]))}"
+    )
+    found = figure(what, values, "x", target, least=share, note=f"{medians}; {note}" if note else medians)
+    return dataclasses.replace(found, samples={name: times[name] for name in (ours, theirs)})
 
 
-def single(name: str, work: Callable[[], Any], unit: str, target: float | None = None, *, number: int = 1) -> Figure:
-    """Time one thing; `number` says how many it does in a call."""
-    work()
-    scale = {"ms": 1e3, "us": 1e6}[unit] / number
-    times = [clock(work) * scale for _ in range(ROUNDS)]
-    return Figure(name, statistics.median(times), min(times), max(times), unit, target)
+def duration(seconds: float) -> str:
+    """Write seconds in a unit that suits them."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3)):
+        if seconds * scale >= 1:
+            return f"{seconds * scale:.2f} {unit}"
+    return f"{seconds * 1e6:.1f} us"
 
 
-def anonymous() -> int:
-    """The anonymous memory of this process that is resident, in bytes."""
+def anonymous(pid: int | str = "self") -> int:
+    """The anonymous memory of a process that is resident, in bytes: what it holds itself, files and maps left out.
+
+    Raises:
+        Skipped: This system does not tell.
+    """
     if not sys.platform.startswith("linux"):
-        return 0
-    status = Path("/proc/self/status").read_text("ascii")
-    return int(status.partition("RssAnon:")[2].split()[0]) * 1024
-
-
-def drop(path: Path) -> None:
-    """Remove a file if it is there."""
-    path.unlink(missing_ok=True)
-
-
-def sync_file(path: Path, content: bytes | memoryview, *, sync: bool = True) -> None:
-    """Write a file plainly, and flush it."""
-    with path.open("wb", buffering=0) as file:
-        view = memoryview(content)
-        while view:
-            view = view[file.write(view) :]
-        if sync:
-            os.fsync(file.fileno())
+        raise Skipped("only Linux tells the anonymous memory of a process")
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    kilobytes: Final = int(status.partition("RssAnon:")[2].split()[0])
+    return kilobytes * 1024

@@ -19,7 +19,7 @@ def _one_winner(kit: Kit, registry: Any, generation: int, results: list[Any]) ->
     for handle in (registry, kit.registry()):
         closed = handle.open(PROJECT, VERSION, generation)
         assert closed.tuning.score == who
-        assert closed.states == tuple(sid(1000 * (who + 1) + number) for number in range(3))
+        assert closed.states == work.states_of(generation, who)
         assert [handle.read(PROJECT, VERSION, generation, each) for each in closed.states] == [
             content(100 * who + number) for number in range(3)
         ]
@@ -41,12 +41,15 @@ def test_of_threads_closing_one_number_one_wins(kit: Kit, registry: Any) -> None
 def test_of_processes_closing_one_number_one_wins(kit: Kit, registry: Any) -> None:
     registry.push(package())
     options = kit.options("registry")
-    for generation in range(1, kit.times(2, 20) + 1):
-        results = in_processes(work.close_one, [(options, generation, who) for who in range(4)])
-        _one_winner(kit, registry, generation, results)
+    count = kit.times(20, 400)
+    results = in_processes(work.close_all, [(options, count, who) for who in range(4)])
+    for generation in range(1, count + 1):
+        _one_winner(kit, registry, generation, [who for who, won in enumerate(results) if generation in won])
         # whoever lost can still commit what it wrote
-        losers = [who for who in range(4) if who not in results]
-        registry.close(PROJECT, VERSION, 1000 + generation, tag(sid(1000 * (losers[0] + 1)), score=losers[0]))
+        loser = next(who for who, won in enumerate(results) if generation not in won)
+        mine = work.states_of(generation, loser)
+        registry.close(PROJECT, VERSION, 1000 + generation, tag(*mine, score=loser))
+        assert registry.read(PROJECT, VERSION, 1000 + generation, mine[0]) == content(100 * loser)
 
 
 def _all_distinct(kit: Kit, registry: Any, results: list[Any], expected: int) -> None:
@@ -90,6 +93,8 @@ def test_readers_see_whole_generations_or_none(kit: Kit, registry: Any) -> None:
         while not ended:
             ended = not writer.is_alive()
             for handle in handles:
+                if listed := handle.generations(PROJECT, VERSION):
+                    work.complete(handle, listed[-1])
                 while _complete(handle, seen + 1):
                     seen += 1
                     assert seen in handle.generations(PROJECT, VERSION)
@@ -171,11 +176,16 @@ def test_threads_writing_one_id_with_the_same_bytes_all_succeed(kit: Kit, regist
 
 
 @clause("X7")
-def test_handles_of_one_store_see_each_other_at_once(kit: Kit) -> None:
-    one, other = kit.registry(), kit.registry()
+def test_handles_of_one_store_see_each_other_at_once(kit: Kit, registry: Any) -> None:
+    one, other = registry, kit.registry()
     assert one.projects() == other.projects() == ()
+    for call in (other.generations, other.latest, other.pull):
+        with pytest.raises(MissingError):
+            call(PROJECT, VERSION)
     one.push(package())
     assert other.projects() == (PROJECT,)
+    assert other.generations(PROJECT, VERSION) == ()
+    assert other.pull(PROJECT, VERSION).digest == package().digest
     for number in range(1, 9):
         writer, reader = (one, other) if number % 2 else (other, one)
         assert reader.latest(PROJECT, VERSION) == (number - 1 or None)
@@ -184,8 +194,11 @@ def test_handles_of_one_store_see_each_other_at_once(kit: Kit) -> None:
             reader.write(PROJECT, VERSION, sid(number), b"other")
         with pytest.raises(MissingError):
             reader.open(PROJECT, VERSION, number)
-        writer.close(PROJECT, VERSION, number, tag(sid(number)))
+        closed = tag(sid(number), score=number)
+        writer.close(PROJECT, VERSION, number, closed)
         assert reader.latest(PROJECT, VERSION) == number
+        assert reader.generations(PROJECT, VERSION) == tuple(range(1, number + 1))
+        assert reader.open(PROJECT, VERSION, number) == closed
         assert reader.read(PROJECT, VERSION, number, sid(number)) == content(number)
         with pytest.raises(ConflictError):
             reader.close(PROJECT, VERSION, number, tag())

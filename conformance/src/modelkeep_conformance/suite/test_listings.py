@@ -134,14 +134,16 @@ def test_listings_lose_nothing_while_others_commit(kit: Kit, registry: Any) -> N
 
     writer = threading.Thread(target=commit)
     writer.start()
-    while writer.is_alive():
-        before = committed[0]
-        listed = registry.generations(PROJECT, VERSION)
-        assert set(range(1, before + 1)) <= set(listed)
-        assert list(listed) == sorted(set(listed))
-        latest = registry.latest(PROJECT, VERSION)
-        assert (latest or 0) >= before
-    writer.join()
+    try:
+        while writer.is_alive():
+            before = committed[0]
+            listed = registry.generations(PROJECT, VERSION)
+            assert set(range(1, before + 1)) <= set(listed)
+            assert list(listed) == sorted(set(listed))
+            latest = registry.latest(PROJECT, VERSION)
+            assert (latest or 0) >= before
+    finally:
+        writer.join()
     assert not failed
     assert registry.generations(PROJECT, VERSION) == tuple(range(1, committed[0] + 1))
 
@@ -166,6 +168,7 @@ def _listed(registry: Any, inventory: Any) -> list[Any]:
     found: list[Any] = []
     if registry:
         found += [registry.projects(), registry.releases(PROJECT), registry.generations(PROJECT, VERSION)]
+        found.append(registry.latest(PROJECT, VERSION))
     if inventory:
         found.append(inventory.list())
     return found

@@ -210,7 +210,8 @@ def test_an_unknown_generation_is_missing(registry: Any, unknown: int) -> None:
 def test_a_view_is_read_only_and_lasts_while_others_commit(kit: Kit, registry: Any) -> None:
     registry.push(package())
     sizes = [1, 100, 5000, 300_000]
-    states = [content(number, size) for number, size in enumerate(sizes)]
+    # each begins otherwise, so that no two could share a buffer
+    states = [(b"%d" % number + content(number, size))[:size] for number, size in enumerate(sizes)]
     for number, state in enumerate(states):
         registry.write(PROJECT, VERSION, sid(number + 1), state)
     registry.close(PROJECT, VERSION, 1, tag(*(sid(number + 1) for number in range(len(sizes)))))

@@ -44,7 +44,7 @@ from modelkeep import (
     UnsupportedError,
 )
 from modelkeep.backend import copy_content, digest, digest_content, lend, lines, octets, seal, table, unseal
-from modelkeep_local._engine import Disk, entries, locked
+from modelkeep_local._engine import UNLINKABLE, Disk, entries, locked
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -185,7 +185,7 @@ class Registry(_Place, modelkeep.Registry):
 
     def generations(self, project: Project.Key, release: Release.Key) -> list[Generation.Key]:
         folder = self._folder(project, release)
-        return sorted(key for key in _numbers(folder) if os.path.lexists(f"{folder}/{key}/{_TAG}"))
+        return sorted(key for key in _numbers(folder) if (folder / str(key) / _TAG).is_file())
 
     def latest(self, project: Project.Key, release: Release.Key) -> Generation.Key | None:
         folder = self._folder(project, release)
@@ -194,7 +194,7 @@ class Registry(_Place, modelkeep.Registry):
         numbers = {int(name) for name in names if name.isascii() and name.isdecimal() and name[0] != "0"}
         while numbers:
             latest = max(numbers)
-            if os.path.lexists(f"{folder}/{latest}/{_TAG}"):
+            if os.path.isfile(f"{folder}/{latest}/{_TAG}"):  # noqa: PTH113  # same
                 return Generation.Key(latest)
             numbers.remove(latest)
         return None
@@ -248,7 +248,13 @@ class Registry(_Place, modelkeep.Registry):
                     f"Restore {folder / _PACKAGE} from a copy"
                 )
 
-        return Package.receive(fill)
+        try:
+            return Package.receive(fill)
+        except InvalidError as error:
+            raise CorruptedError(
+                f"{self!r}: the package of {project}/{release} is damaged: {error}. "
+                f"Restore {folder / _PACKAGE} from a copy"
+            ) from error
 
     def write(self, project: Project.Key, release: Release.Key, sid: UUID, state: Buffer) -> None:
         content = octets(state)
@@ -259,7 +265,7 @@ class Registry(_Place, modelkeep.Registry):
         with self._disk.partial(stage) as partial:
             name = self._disk.create(partial, content)
             try:
-                os.link(partial, staged)
+                self._place(partial, staged)
             except FileExistsError:
                 if digest_content(Path(staged)) == name:
                     return
@@ -273,6 +279,18 @@ class Registry(_Place, modelkeep.Registry):
         # not flushed, and not atomic: a note that is torn or lost is as good as none
         with open(f"{stage}/{sid}.toml", "wb", buffering=0) as note:  # noqa: PTH123  # quicker than by a Path
             note.write(seal(f"{sid}", name.encode()))
+
+    def _place(self, partial: Path, staged: str) -> None:
+        """Give a file its name, unless another one has it."""
+        try:
+            os.link(partial, staged)
+        except OSError as error:
+            if error.errno not in UNLINKABLE:
+                raise
+            with locked(partial.parent):
+                if os.path.lexists(staged):
+                    raise FileExistsError(staged) from error
+                partial.rename(staged)
 
     def _noted(self, folder: Path, sid: UUID) -> str | None:
         """The digest that was noted when a state was written, unless the note is lost: it is never flushed."""
@@ -327,8 +345,11 @@ class Registry(_Place, modelkeep.Registry):
         return self._open(project, release, generation)[1]
 
     def _open(self, project: Project.Key, release: Release.Key, generation: Generation.Key) -> tuple[Path, Tag]:
-        folder, body, _ = self._body(project, release, generation)
+        folder, body, ours = self._body(project, release, generation)
         try:
+            # ForML writes its tag in place; one cut short can look like a shorter one
+            if not ours and not (body.endswith(b"\n") and b"\n[training]\n" in body and b"\n[tuning]\n" in body):
+                raise InvalidError("its end is missing")
             return folder, Tag.loads(body.decode())
         except (InvalidError, UnicodeDecodeError) as error:
             raise CorruptedError(
@@ -341,7 +362,7 @@ class Registry(_Place, modelkeep.Registry):
         folder = self._folder(project, release) / str(generation)
         try:
             record = (folder / _TAG).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise MissingError(f"{self!r} has no generation {project}/{release}/{generation}") from None
         if record.startswith(b"# blake3:") or f"[{_TABLE}]".encode() in record:
             place = _place(project, release, generation)
@@ -391,7 +412,7 @@ class Registry(_Place, modelkeep.Registry):
         """Say which state it is that turned out damaged."""
         try:
             yield
-        except (FileNotFoundError, CorruptedError) as error:
+        except (FileNotFoundError, IsADirectoryError, CorruptedError) as error:
             fate = "do not match their digest" if isinstance(error, CorruptedError) else "are lost"
             raise CorruptedError(f"{self!r}: the bytes of state {what} {fate}. Restore {path} from a copy") from None
 

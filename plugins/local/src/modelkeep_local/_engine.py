@@ -19,6 +19,8 @@ from modelkeep.backend import digest, discard
 _CHUNK: Final = 16 << 20
 #: From this size on, a file is flushed while it is hashed.
 _LARGE: Final = 1 << 18
+#: What a file system answers that gives a file no second name, or no more of them.
+UNLINKABLE: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EXDEV})
 #: Ends the names of files that are being written.
 PARTIAL: Final = ".partial"
 
@@ -90,9 +92,9 @@ class Disk:
         # whoever wrote the source may have done so without a flush; if not, this costs nothing
         self.flush_file(source)
         try:
-            target.hardlink_to(source)
+            os.link(source, target)
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EXDEV):
+            if error.errno not in UNLINKABLE:
                 raise
             shutil.copyfile(source, target)
             self.flush_file(target)
@@ -163,5 +165,5 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
             return list(found)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []

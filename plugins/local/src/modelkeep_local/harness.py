@@ -47,7 +47,12 @@ class Harness(FileHarness):
             for name in (".DS_Store", "note.txt~", "#note#", "Thumbs.db", "9", "10.bak", "2.0.orig", "stray.py.swp"):
                 if path.is_dir():
                     (path / name).write_text("litter")
-        for path in (root / "empty", root / "alpha" / "3.0", root / ".git" / "1.0", *(release / n for n in ("7", "08", "0"))):
+        for path in (
+            root / "empty",
+            root / "alpha" / "3.0",
+            root / ".git" / "1.0",
+            *(release / n for n in ("7", "08", "0")),
+        ):
             path.mkdir(parents=True)
         (release / "12").mkdir()
         (release / "12" / "half.bin").write_text("litter")

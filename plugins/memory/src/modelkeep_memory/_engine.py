@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import uuid4
 
-from modelkeep import UnsupportedError, keyvalue
+from modelkeep import InvalidError, UnsupportedError, keyvalue
 
 #: Tells this process from all others, those it forks included.
 _PROCESS: Final = uuid4().hex
@@ -37,7 +37,13 @@ class Engine(keyvalue.Engine):
 
     @classmethod
     def named(cls, place: str) -> Engine:
-        """Find the store of a name, or begin it."""
+        """Find the store of a name, or begin it.
+
+        Raises:
+            InvalidError: The name is not a str.
+        """
+        if not isinstance(place, str):
+            raise InvalidError(f"The name of a memory store is a str, not {type(place).__name__}")
         with _lock:
             return _stores.setdefault(place, cls(place))
 

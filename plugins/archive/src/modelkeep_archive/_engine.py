@@ -1,0 +1,369 @@
+"""An archive as an engine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from modelkeep import CorruptedError, InvalidError, MissingError, StorageError, keyvalue
+from modelkeep.backend import PREFIX, digest, lend
+from modelkeep_archive import _format, _tree
+from modelkeep_archive._commit import Draft, locked
+from modelkeep_archive._format import DamagedError
+from modelkeep_archive._frames import Frames, cut, decompress, whole
+from modelkeep_archive._index import Index, Source, follow
+from modelkeep_archive._stage import Stage, Staged
+
+_Found = TypeVar("_Found")
+
+_BLOB: Final = "blob/"
+#: How many records are in one commit of a packed archive.
+_BATCH: Final = 1000
+
+
+class Engine(keyvalue.Engine):
+    """An archive: one file, and a stage beside it while there is something in it."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, level: int = 3, threads: int | None = None, sync: bool = True
+    ) -> None:
+        try:
+            self.place = str(Path(path).expanduser().resolve())
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InvalidError(f"The path of an archive is the path of a file, not {path!r:.100}") from error
+        if type(level) is not int or not -7 <= level <= 22:  # noqa: PLR2004  # the levels of zstd
+            raise InvalidError(f"The level of an archive is a number from -7 to 22, not {level!r:.100}")
+        if threads is not None and (type(threads) is not int or not 1 <= threads <= 256):  # noqa: PLR2004
+            raise InvalidError(f"The threads of an archive are a number from 1 to 256, not {threads!r:.100}")
+        if type(sync) is not bool:
+            raise InvalidError(f"The option sync of an archive is true or false, not {sync!r:.100}")
+        self._level, self._threads, self._sync = level, threads or _cores(), sync
+        self._stage = Stage(f"{self.place}.stage")
+        self._index: Index | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_index": None}
+
+    def get(self, key: str) -> bytes | None:
+        if not key.startswith(_BLOB):
+            return self._look(lambda index: index.get(key), lambda: self._stage.record(key))
+        try:
+            found = self._frames(key)
+            return None if found is None else whole(found[0].read, found[1], self._threads)
+        except DamagedError:
+            # whoever knows the digest sees that these are not the bytes
+            return b""
+
+    @contextlib.contextmanager
+    def view(self, key: str) -> Iterator[memoryview | None]:
+        """Look at a value: a blob in memory of its own, which goes back to the system with the view."""
+        found = self._frames(key) if key.startswith(_BLOB) else None
+        if found is None or found[1].size == 0:
+            with super().view(key) as value:
+                yield value
+            return
+        source, frames = found
+        memory = mmap.mmap(-1, frames.size)
+        with lend(memory) as value:
+            try:
+                with memoryview(memory) as out:
+                    decompress(source.read, frames, out, self._threads)
+                sound = True
+            except DamagedError:
+                sound = False
+            yield value if sound else memoryview(b"")
+
+    def part(self, key: str, start: int, stop: int) -> bytes | None:
+        """Get a part of a blob, decompressing no more than the frames that it is in.
+
+        Raises:
+            CorruptedError: One of them is damaged.
+        """
+        try:
+            found = self._frames(key)
+            return None if found is None else cut(found[0].read, found[1], start, stop)
+        except DamagedError:
+            raise CorruptedError(f"The bytes of {key} in the archive {self.place} are damaged") from None
+
+    def locate(self, key: str) -> tuple[int, int]:
+        """Tell where the bytes of a value are in the file, and how many.
+
+        Raises:
+            MissingError: There is none.
+            CorruptedError: The record of where they are is damaged.
+        """
+        index = self._now()
+        place = None if index is None else index.place(key)
+        if index is None or place is None:
+            raise MissingError(f"The archive {self.place} has no {key}")
+        if not key.startswith(_BLOB):
+            return place, _format.length(index.source.read(place, 8))
+        try:
+            frames = Frames.of(_blob_record(index, key), index.end)
+        except DamagedError:
+            raise CorruptedError(f"The record of {key} in the archive {self.place} is damaged") from None
+        return frames.at, frames.length
+
+    def _frames(self, key: str) -> tuple[Source, Frames] | None:
+        """Find a blob in the archive, or in the stage."""
+
+        def staged() -> tuple[Source, Frames] | None:
+            blob = self._stage.blob(key)
+            return None if blob is None else (blob.source, blob.frames)
+
+        return self._look(lambda index: _stored(index, key), staged)
+
+    def _look(self, stored: Callable[[Index], _Found | None], staged: Callable[[], _Found | None]) -> _Found | None:
+        index = self._now()
+        found = None if index is None else stored(index)
+        if found is None:
+            found = staged()
+        if found is None and (later := self._now()) is not index and later is not None:
+            # a commit may have taken it from the stage before we looked there
+            found = stored(later)
+        return found
+
+    def put(self, key: str, value: memoryview) -> None:
+        self._stage.put(key, value, self._level, self._threads)
+
+    def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
+        if not durable:
+            return self._create_staged(key, value)
+        with self._writing() as (fd, index):
+            if index.place(key) is not None:
+                return False
+            self._append(fd, index, key, value, needs)
+        if needs:
+            self._stage.remove(needs)
+        return True
+
+    def _create_staged(self, key: str, value: bytes) -> bool:
+        if not self._stage.create(key, value):
+            return False
+        # a commit takes it out of the stage: look there after the name was free here
+        index = self._now()
+        if index is not None and index.place(key) is not None:
+            self._stage.remove([key])
+            return False
+        return True
+
+    def replace(self, key: str, value: bytes) -> None:
+        with self._writing() as (fd, index):
+            self._append(fd, index, key, value, ())
+        self._stage.tidy()
+
+    def _append(self, fd: int, index: Index, key: str, value: bytes, needs: Sequence[str]) -> None:
+        """Commit a record together with what it needs from the stage."""
+        blobs: dict[str, tuple[Source, Frames]] = {}
+        records: dict[str, bytes] = {}
+        for need in dict.fromkeys(needs):
+            if need.startswith(_BLOB):
+                staged = self._stage.blob(need)
+                if staged is not None and not self._sound(index, need):
+                    blobs[need] = self._trusted(need, staged)
+                    continue
+            elif index.place(need) is None and (record := self._stage.record(need)) is not None:
+                records[need] = record
+                continue
+            if index.place(need) is None:
+                raise self._lost(need)
+        draft = Draft(index, self._level)
+        _fill(draft, index, key, value, blobs)
+        for need, record in records.items():
+            draft.record(need, record)
+        draft.append(fd, sync=self._sync)
+
+    def _sound(self, index: Index, key: str) -> bool:
+        """Whether the archive has a blob, undamaged: it is also in the stage, so somebody missed it."""
+        try:
+            found = _stored(index, key)
+            return found is not None and digest(whole(found[0].read, found[1], self._threads)) == _name(key)
+        except DamagedError:
+            return False
+
+    def _trusted(self, key: str, staged: Staged) -> tuple[Source, Frames]:
+        if not staged.trusted:
+            try:
+                if digest(whole(staged.source.read, staged.frames, self._threads)) != _name(key):
+                    raise DamagedError
+            except DamagedError:
+                raise self._lost(key) from None
+        return staged.source, staged.frames
+
+    def _lost(self, key: str) -> CorruptedError:
+        return CorruptedError(f"The archive {self.place} has lost {key}. Write it again")
+
+    def keys(self, prefix: str) -> list[str]:
+        index = self._now()
+        return [] if index is None else index.keys(prefix)
+
+    def last(self, prefix: str) -> str | None:
+        index = self._now()
+        return None if index is None else index.last(prefix)
+
+    def pack(self) -> None:
+        """Write the archive anew without what nothing refers to, and put that in its place.
+
+        Writers wait meanwhile; who reads the old file goes on. What has been in the stage for a week is removed.
+
+        Raises:
+            StorageError: There is no archive.
+            CorruptedError: A record or its index is damaged; the archive was left as it is.
+        """
+        if self._now() is None:
+            raise StorageError(f"There is no archive at {self.place}")
+        with self._writing() as (_, index), self._stage.partial() as (path, file):
+            file.write(_format.HEAD + _format.tail(len(_format.HEAD), 0, len(_format.HEAD)))
+            file.flush()
+            target = Index(Source(str(path)), 0, len(_format.HEAD))
+            keys = sorted(index.keys(""), key=lambda key: (key.startswith("generation/"), key))
+            for start in range(0, len(keys), _BATCH):
+                draft = Draft(target, self._level)
+                for key in keys[start : start + _BATCH]:
+                    _move(draft, index, target, key)
+                draft.append(file.fileno(), sync=False)
+                for commit, end in follow(target.source, target.end):
+                    target = Index(target.source, commit, end, target)
+            path.chmod(Path(self.place).stat().st_mode & 0o7777)
+            os.fsync(file.fileno())
+            path.replace(self.place)
+            _flush_folder(Path(self.place).parent)
+        self._stage.purge()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[tuple[int, Index]]:
+        """Lock the archive, which is made if there is none, and find its last commit."""
+        if not Path(self.place).exists():
+            self._make()
+        with locked(self.place) as fd:
+            index = self._now()
+            if index is None:
+                raise FileNotFoundError(self.place)
+            yield fd, index
+
+    def _make(self) -> None:
+        place = Path(self.place)
+        missing = [folder for folder in place.parents if not folder.exists()]
+        with self._stage.partial() as (path, file):
+            file.write(_format.HEAD + _format.tail(len(_format.HEAD), 0, len(_format.HEAD)))
+            file.flush()
+            if self._sync:
+                os.fsync(file.fileno())
+            # another process may be as far
+            with contextlib.suppress(FileExistsError):
+                place.hardlink_to(path)
+        if self._sync:
+            for folder in [place.parent, *(folder.parent for folder in missing)]:
+                _flush_folder(folder)
+
+    def _now(self) -> Index | None:
+        """The index after the last commit; None if there is no archive."""
+        try:
+            status = os.stat(self.place)  # noqa: PTH116  # at every call, and a Path costs three times as much
+        except (FileNotFoundError, NotADirectoryError):
+            self._index = None
+            return None
+        index = self._index
+        if index is None or index.source.identity != (status.st_dev, status.st_ino):
+            index = _opened(self.place)
+        for commit, end in list(follow(index.source, index.end))[-1:]:
+            index = Index(index.source, commit, end, index)
+        self._index = index
+        return index
+
+
+def _opened(path: str) -> Index:
+    """Find a commit, most often the last one."""
+    source = Source(path)
+    _format.check_head(source.read(0, len(_format.HEAD)), path)
+    size = source.size
+    commit, end = _format.pointed(size, source.read(max(size - _format.TAIL, 0), _format.TAIL)) or (0, 0)
+    if not end or end + _format.TAIL > size:
+        # the end was torn off, or somebody is just about to write there
+        commit, end = 0, len(_format.HEAD)
+    return Index(source, commit, end)
+
+
+def _stored(index: Index, key: str) -> tuple[Source, Frames] | None:
+    """Find a blob in the archive.
+
+    Raises:
+        DamagedError: Its record is damaged.
+    """
+    record = _blob_record(index, key)
+    return None if record is None else (index.source, Frames.of(record, index.end))
+
+
+def _blob_record(index: Index, key: str) -> Any:
+    place = index.place(key)
+    if place is None:
+        return None
+    record = index.source.box(_format.RECORD, place, index.end)
+    try:
+        return json.loads(record or b"")
+    except (ValueError, RecursionError):
+        raise DamagedError from None
+
+
+def _fill(draft: Draft, index: Index, key: str, value: bytes, blobs: dict[str, tuple[Source, Frames]]) -> None:
+    """Put a record into a draft, its members and blobs that are new."""
+    for name, content in _tree.members(key, value, index.get):
+        if isinstance(content, bytes):
+            draft.file(name, content)
+        elif content in draft.names:
+            draft.link(name, draft.names[content])
+        elif content in blobs:
+            draft.blob(content, name, *blobs[content])
+        else:
+            with contextlib.suppress(DamagedError, LookupError, TypeError):
+                draft.link(name, _blob_record(index, content)["name"])
+    for blob, found in blobs.items():
+        if blob not in draft.names:
+            draft.blob(blob, _tree.BLOBS + blob.removeprefix(_BLOB), *found)
+    draft.record(key, value)
+
+
+def _move(draft: Draft, index: Index, target: Index, key: str) -> None:
+    """Put a record and what it refers to into the draft of a new archive."""
+    value = index.get(key)
+    if value is None:
+        return
+    blobs: dict[str, tuple[Source, Frames]] = {}
+    for need in _tree.needs(key, value):
+        if need in draft.records or target.place(need) is not None:
+            continue
+        if not need.startswith(_BLOB):
+            record = index.get(need)
+            if record is not None:
+                draft.record(need, record)
+            continue
+        try:
+            found = _stored(index, need)
+        except DamagedError:
+            found = None
+        if found is None:
+            raise CorruptedError(f"The archive {index.source.path} has lost {need}, which {key} needs")
+        blobs[need] = found
+    _fill(draft, target, key, value, blobs)
+
+
+def _name(key: str) -> str:
+    return PREFIX + key.removeprefix(_BLOB)
+
+
+def _cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _flush_folder(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,133 @@
+"""What no commit has taken yet: the blobs of states and packages, compressed, and the records of states.
+
+They wait as files in `<archive>.stage`, named by the hash of their key and never flushed. A file appears whole or not
+at all; only a loss of power can damage it, so it carries the id of the boot it was written in, and what is from an
+earlier one is not trusted unseen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+from uuid import uuid4
+
+from modelkeep.backend import Hasher
+from modelkeep_archive._format import DamagedError
+from modelkeep_archive._frames import Frames, compress
+from modelkeep_archive._index import Source
+
+#: What is older than this, in seconds, was left behind by somebody who will not commit it.
+_STALE: Final = 7 * 24 * 3600.0
+
+
+class Staged:
+    """A blob in the stage.
+
+    Attributes:
+        source: The file, open.
+        frames: Where its frames are.
+        trusted: Whether no power can have been lost since it was written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.source = Source(str(path))
+        size = self.source.size
+        length = int.from_bytes(self.source.read(max(size - 4, 0), 4), "little")
+        try:
+            record = json.loads(self.source.read(max(size - 4 - length, 0), length))
+            self.frames = Frames.of(record, size)
+            self.trusted = bool(record["boot"]) and record["boot"] == _boot()
+        except (ValueError, LookupError, TypeError) as error:
+            raise DamagedError from error
+
+
+class Stage:
+    """The folder beside an archive."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+    def record(self, key: str) -> bytes | None:
+        """Look a record up."""
+        try:
+            return self._file(key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def blob(self, key: str) -> Staged | None:
+        """Look a blob up; one that is damaged is not there."""
+        try:
+            return Staged(self._file(key))
+        except (FileNotFoundError, NotADirectoryError, DamagedError):
+            return None
+
+    def put(self, key: str, value: memoryview, level: int, threads: int) -> None:
+        """Compress a blob."""
+        with self.partial() as (path, file):
+            record = compress(value, file.write, level, threads).asdict()
+            trailer = json.dumps({**record, "boot": _boot()}).encode()
+            file.write(trailer + len(trailer).to_bytes(4, "little"))
+            file.close()
+            path.replace(self._file(key))
+
+    def create(self, key: str, value: bytes) -> bool:
+        """Keep a record, unless there is one."""
+        with self.partial() as (path, file):
+            file.write(value)
+            file.close()
+            try:
+                self._file(key).hardlink_to(path)
+            except FileExistsError:
+                return False
+            return True
+
+    @contextlib.contextmanager
+    def partial(self) -> Iterator[tuple[Path, BinaryIO]]:
+        """Make a file for the length of a block, unless it is renamed."""
+        path = self.path / f".{uuid4().hex}"
+        while True:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # another process removes the folder when it is empty
+            with contextlib.suppress(FileNotFoundError):
+                file = path.open("x+b")
+                break
+        try:
+            with file:
+                yield path, file
+        finally:
+            path.unlink(missing_ok=True)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Forget what was committed, and the folder when that was all."""
+        for key in keys:
+            self._file(key).unlink(missing_ok=True)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the folder if it is empty."""
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+    def purge(self) -> None:
+        """Forget what is so old that nobody will commit it."""
+        with contextlib.suppress(FileNotFoundError):
+            for file in list(self.path.iterdir()):
+                with contextlib.suppress(FileNotFoundError):
+                    if file.stat().st_mtime < time.time() - _STALE:
+                        file.unlink()
+        self.tidy()
+
+    def _file(self, key: str) -> Path:
+        return self.path / Hasher(key.encode()).hexdigest()
+
+
+def _boot() -> str:
+    """The id of the boot that this machine runs since; empty where the kernel does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
