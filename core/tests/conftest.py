@@ -48,7 +48,7 @@ def pack(tmp_path: Path) -> Callable[..., Package]:
         manifest = Manifest(name, version, package, modules)
         for path, text in {**files, "__modelkeep__.toml": manifest.dumps()}.items():
             (source / path).parent.mkdir(parents=True, exist_ok=True)
-            (source / path).write_text(text)
+            (source / path).write_text(text, "utf-8")
         return Package(source) if folder else Package.create(source, source.with_suffix(".4ml"))
 
     return pack
@@ -74,7 +74,7 @@ def python(tmp_path: Path) -> Callable[..., str]:
             [sys.executable, "-c", code, *map(str, arguments)],
             check=False,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=60,
             cwd=home,
             env={**environment, "HOME": str(home), **variables},

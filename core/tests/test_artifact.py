@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import os
 import pickle
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -140,7 +141,7 @@ def test_a_module_beside_the_package_of_another_release_is_not_found(install: Ca
 
 def test_a_development_checkout_is_forgotten(install: Callable[..., Artifact], tmp_path: Path) -> None:
     (tmp_path / "checkout" / "pkg").mkdir(parents=True)
-    (tmp_path / "checkout" / "pkg" / "flow.py").write_text("VALUE = 'checkout'")
+    (tmp_path / "checkout" / "pkg" / "flow.py").write_text("VALUE = 'checkout'", "utf-8")
     sys.path.insert(0, str(tmp_path / "checkout"))
     assert value(importlib.import_module("pkg.flow")) == "checkout"
     assert value(release(install, "1.0").load("flow")) == "1.0"
@@ -199,12 +200,73 @@ def test_no_module_in_the_root_may_hide_the_standard_library(install: Callable[.
 
 def test_an_installed_library_is_not_imported_again(install: Callable[..., Artifact], tmp_path: Path) -> None:
     (tmp_path / "library").mkdir()
-    (tmp_path / "library" / "installed_library.py").write_text("VALUE = object()")
+    (tmp_path / "library" / "installed_library.py").write_text("VALUE = object()", "utf-8")
     sys.path.append(str(tmp_path / "library"))
     library = importlib.import_module("installed_library")
     artifact = install({"pkg/__init__.py": ""}, modules={"flow": "installed_library"})
     assert artifact.load("flow") is library
     assert sys.modules["installed_library"] is library
+
+
+@pytest.mark.parametrize("member", ["installed_library.py", "installed_library/__init__.py", "installed_library/x.npy"])
+def test_a_vendored_copy_does_not_replace_what_is_imported(
+    install: Callable[..., Artifact], tmp_path: Path, member: str
+) -> None:
+    # many a library breaks when it is imported a second time, numpy for one
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "installed_library.py").write_text("VALUE = object()", "utf-8")
+    sys.path.append(str(tmp_path / "library"))
+    library = importlib.import_module("installed_library")
+    files = {"pkg/__init__.py": "", "pkg/flow.py": "from installed_library import VALUE", member: "VALUE = 'vendored'"}
+    assert value(install(files).load("flow")) is library.VALUE
+    assert sys.modules["installed_library"] is library
+
+
+def test_a_vendored_modelkeep_does_not_replace_ours(install: Callable[..., Artifact]) -> None:
+    import modelkeep
+
+    files = {"pkg/__init__.py": "", "pkg/flow.py": "import modelkeep as VALUE", "modelkeep/__init__.py": ""}
+    assert value(install(files).load("flow")) is modelkeep
+
+
+@pytest.mark.parametrize("member", ["test/data.csv", "code/x.txt", "platform/linux/x", "wave/readme.md"])
+def test_a_folder_of_data_hides_nothing(install: Callable[..., Artifact], member: str) -> None:
+    assert value(install({"pkg/__init__.py": "", "pkg/flow.py": "VALUE = 1", member: ""}).load("flow")) == 1
+    __import__("wave").open  # noqa: B018  # still the one of the standard library
+
+
+class Lazy(ModuleType):
+    """As libraries have it that import their parts when they are needed."""
+
+    def __getattr__(self, name: str) -> object:
+        raise ImportError(f"{name} is needed, and not installed")
+
+
+def strange(kind: str) -> Any:
+    if kind == "lazy":
+        return Lazy("strange")
+    module: Any = ModuleType("strange")
+    match kind:
+        case "none":
+            return None
+        case "path":
+            module.__file__ = Path("/somewhere/strange.py")
+        case "number":
+            module.__path__ = 5
+        case "object":
+            return object()
+    return module
+
+
+@pytest.mark.parametrize("kind", ["lazy", "none", "path", "number", "object", "plain"])
+def test_strange_modules_elsewhere_do_no_harm(
+    install: Callable[..., Artifact], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    module = strange(kind)
+    monkeypatch.setitem(sys.modules, "strange_module_of_a_test", module)
+    assert value(release(install, "1.0").load("flow")) == "1.0"
+    assert value(release(install, "2.0").load("flow")) == "2.0"
+    assert sys.modules["strange_module_of_a_test"] is module
 
 
 def test_modules_of_a_name_with_the_same_beginning_are_kept(install: Callable[..., Artifact], tmp_path: Path) -> None:
@@ -223,6 +285,13 @@ def test_modules_of_a_name_with_the_same_beginning_are_kept(install: Callable[..
 def test_an_unknown_module_is_missing(install: Callable[..., Artifact], module: str) -> None:
     with pytest.raises(MissingError, match=r"digits 1\.0"):
         release(install, "1.0").load(module)
+
+
+def test_an_installation_that_is_gone_is_missing(install: Callable[..., Artifact]) -> None:
+    artifact = release(install, "1.0")
+    shutil.rmtree(artifact.path)
+    with pytest.raises(MissingError, match=r"digits 1\.0"):
+        artifact.load("flow")
 
 
 def test_the_message_names_the_components(install: Callable[..., Artifact]) -> None:
@@ -277,7 +346,7 @@ def test_a_module_that_failed_may_be_loaded_once_it_is_repaired(install: Callabl
     artifact = install({"pkg/__init__.py": "", "pkg/flow.py": "raise ValueError"})
     with pytest.raises(ValueError):  # noqa: PT011  # a bare one
         artifact.load("flow")
-    (artifact.path / "pkg" / "flow.py").write_text("VALUE = 'repaired, and of another length'")
+    (artifact.path / "pkg" / "flow.py").write_text("VALUE = 'repaired, and of another length'", "utf-8")
     assert value(artifact.load("flow")) == "repaired, and of another length"
 
 

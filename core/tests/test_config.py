@@ -16,7 +16,7 @@ LOCAL = 'provider = "local"\npath = "store"\n'
 
 def write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     return path
 
 

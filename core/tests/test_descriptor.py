@@ -44,7 +44,7 @@ def test_a_handle_keeps_what_it_read(module: Path) -> None:
 
 
 def test_reading_a_module_file_runs_nothing(module: Path) -> None:
-    module.write_text("raise SystemExit(3)")
+    module.write_text("raise SystemExit(3)", "utf-8")
     assert Descriptor.Handle(module).descriptor.source == b"raise SystemExit(3)"
 
 

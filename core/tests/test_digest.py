@@ -58,6 +58,7 @@ _numbers: Any = np.arange(12, dtype=np.float32).reshape(3, 4)
         (np.zeros((0, 3)), b""),
         (np.array(5, dtype=np.int16), np.array(5, dtype=np.int16).tobytes()),
         (np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), np.array([(1, 2.0)], dtype="i4, f8").tobytes()),
+        (np.array([(2.0,)], dtype=[("Ohm", "f8")]), np.array([2.0]).tobytes()),
         (np.array([True, False]), b"\1\0"),
         (np.array([b"ab", b"c"]), b"abc\0"),
     ],

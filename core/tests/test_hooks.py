@@ -67,7 +67,7 @@ def inventory() -> Inventory:
 
 @pytest.fixture
 def handle(tmp_path: Path) -> Descriptor.Handle:
-    (tmp_path / "serving.py").write_text("x = 1\n")
+    (tmp_path / "serving.py").write_text("x = 1\n", "utf-8")
     return Descriptor.Handle(tmp_path / "serving.py")
 
 
@@ -371,10 +371,13 @@ def test_a_module_may_be_a_plugin(register: Callable[[object], object], uses: di
 
 def test_a_plugin_is_found_by_its_entry_point(python: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "plugins" / "audit-1.0.dist-info").mkdir(parents=True)
-    (tmp_path / "plugins" / "audit-1.0.dist-info" / "METADATA").write_text("Name: audit\nVersion: 1.0\n")
-    (tmp_path / "plugins" / "audit-1.0.dist-info" / "entry_points.txt").write_text("[modelkeep.hooks]\naudit = audit\n")
+    (tmp_path / "plugins" / "audit-1.0.dist-info" / "METADATA").write_text("Name: audit\nVersion: 1.0\n", "utf-8")
+    (tmp_path / "plugins" / "audit-1.0.dist-info" / "entry_points.txt").write_text(
+        "[modelkeep.hooks]\naudit = audit\n", "utf-8"
+    )
     (tmp_path / "plugins" / "audit.py").write_text(
-        "from modelkeep.hooks import hookimpl\n\n\n@hookimpl\ndef before_pull(event):\n    print(event.project)\n"
+        "from modelkeep.hooks import hookimpl\n\n\n@hookimpl\ndef before_pull(event):\n    print(event.project)\n",
+        "utf-8",
     )
     code = (
         "import sys\nsys.path.insert(0, sys.argv[1])\nimport modelkeep\n"
@@ -389,9 +392,11 @@ def test_a_plugin_is_found_by_its_entry_point(python: Callable[..., str], tmp_pa
 )
 def test_a_broken_plugin_is_told_by_an_error_of_ours(python: Callable[..., str], tmp_path: Path, text: str) -> None:
     (tmp_path / "plugins" / "audit-1.0.dist-info").mkdir(parents=True)
-    (tmp_path / "plugins" / "audit-1.0.dist-info" / "METADATA").write_text("Name: audit\nVersion: 1.0\n")
-    (tmp_path / "plugins" / "audit-1.0.dist-info" / "entry_points.txt").write_text("[modelkeep.hooks]\naudit = audit\n")
-    (tmp_path / "plugins" / "audit.py").write_text(text)
+    (tmp_path / "plugins" / "audit-1.0.dist-info" / "METADATA").write_text("Name: audit\nVersion: 1.0\n", "utf-8")
+    (tmp_path / "plugins" / "audit-1.0.dist-info" / "entry_points.txt").write_text(
+        "[modelkeep.hooks]\naudit = audit\n", "utf-8"
+    )
+    (tmp_path / "plugins" / "audit.py").write_text(text, "utf-8")
     code = (
         "import sys\nsys.path.insert(0, sys.argv[1])\nimport modelkeep\n"
         "for _ in range(2):\n"

@@ -79,7 +79,7 @@ def test_the_conformance_suite_imports_no_plugin(path: Path) -> None:
 
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_a_distribution_depends_on_what_the_imports_say(plugin: str) -> None:
-    project = tomllib.loads((ROOT / "plugins" / plugin / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "plugins" / plugin / "pyproject.toml").read_text("utf-8"))["project"]
     assert project["name"] == f"modelkeep-{plugin}"
     needs = {re.split(r"[^\w-]", need)[0] for need in project["dependencies"]}
     assert "modelkeep" in needs
@@ -87,14 +87,14 @@ def test_a_distribution_depends_on_what_the_imports_say(plugin: str) -> None:
 
 
 def test_every_plugin_has_its_extra() -> None:
-    extras = tomllib.loads((ROOT / "core" / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "core" / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     for plugin in PLUGINS:
         assert extras.get(plugin) == [f"modelkeep-{plugin}"]
     assert set(extras) >= {"cli", "all", *PLUGINS}
 
 
 def test_all_installs_what_is_there() -> None:
-    extras = tomllib.loads((ROOT / "core" / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "core" / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     (everything,) = extras["all"]
     named = set(re.fullmatch(r"modelkeep\[(.*)\]", everything)[1].split(","))  # type: ignore[index]
     assert named >= {"cli", "memory", "local"}
@@ -106,7 +106,7 @@ def test_every_extra_that_a_readme_names_exists(page: str) -> None:
     if not (ROOT / page).exists():
         assert page.startswith("plugins/"), page
         return
-    extras = tomllib.loads((ROOT / "core" / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "core" / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     for group in re.findall(r"modelkeep\[([\w,]+)\]", (ROOT / page).read_text("utf-8")):
         assert set(group.split(",")) <= set(extras), group
 
@@ -131,7 +131,7 @@ def test_every_plugin_has_the_same_files() -> None:
 
 def test_one_version_is_kept_in_one_place() -> None:
     for path in [ROOT / "core", ROOT / "conformance", *(ROOT / "plugins" / plugin for plugin in PLUGINS)]:
-        settings = tomllib.loads((path / "pyproject.toml").read_text())
+        settings = tomllib.loads((path / "pyproject.toml").read_text("utf-8"))
         assert "version" in settings["project"]["dynamic"]
         assert (
             path / settings["tool"]["hatch"]["version"]["path"]

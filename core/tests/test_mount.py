@@ -18,7 +18,7 @@ FLOW = "pkg/flow.py"
 
 
 def content(artifact: Artifact) -> str:
-    return (artifact.path / FLOW).read_text()
+    return (artifact.path / FLOW).read_text("utf-8")
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_two_registries_that_share_a_staging_folder_do_not_mix_up_a_release(
 
 
 EDITS: dict[str, Callable[[Path], object]] = {
-    "content": lambda root: (root / FLOW).write_text("VALUE = 6\n"),
-    "same size": lambda root: (root / FLOW).write_text("VALUE = 7\n"),
+    "content": lambda root: (root / FLOW).write_text("VALUE = 6\n", "utf-8"),
+    "same size": lambda root: (root / FLOW).write_text("VALUE = 7\n", "utf-8"),
     "more": lambda root: (root / "pkg" / "new.py").touch(),
     "less": lambda root: (root / FLOW).unlink(),
     "mode": lambda root: (root / FLOW).chmod(0o600),
@@ -94,13 +94,13 @@ def test_an_edited_mount_is_not_reused(released: Registry, edit: Callable[[Path]
 
 def test_an_edited_mount_is_left_to_its_user(released: Registry) -> None:
     first = mount(released)
-    (first.path / FLOW).write_text("mine")
+    (first.path / FLOW).write_text("mine", "utf-8")
     mount(released)
     assert content(first) == "mine"
 
 
 def test_editing_a_mount_changes_nothing_stored(released: Registry, tmp_path: Path) -> None:
-    (mount(released).path / FLOW).write_text("VALUE = 6\n")
+    (mount(released).path / FLOW).write_text("VALUE = 6\n", "utf-8")
     pulled = released.pull(modelkeep.Project.Key("digits"), modelkeep.Release.Key("1.0"))
     assert content(pulled.install(tmp_path / "pulled")) == "VALUE = 1\n"
 
@@ -166,6 +166,22 @@ def test_mounting_leaves_no_private_copy(released: Registry) -> None:
     for _ in range(3):
         mount(released)
     assert len(list(Path(_scratch._Root.path).iterdir())) == before
+
+
+def test_mounting_never_removes_what_a_backend_gave(pack: Callable[..., Package], tmp_path: Path) -> None:
+    from modelkeep_memory import Registry as Memory
+
+    kept = pack()
+
+    class InPlace(Memory):
+        """Gives the package where it lies, instead of a private copy."""
+
+        def pull(self, project: modelkeep.Project.Key, release: modelkeep.Release.Key) -> Package:
+            return kept
+
+    before = sorted(kept.path.parent.rglob("*"))
+    assert content(mount(InPlace(uuid4().hex, tmp_path / "staging"))) == "VALUE = 1\n"
+    assert sorted(kept.path.parent.rglob("*")) == before
 
 
 def test_a_removed_temporary_folder_is_made_again(released: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

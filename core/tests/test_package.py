@@ -35,14 +35,14 @@ def source(tmp_path: Path) -> Path:
     """A folder as a project has it."""
     root = tmp_path / "source"
     (root / "pkg" / "sub" / "empty").mkdir(parents=True)
-    (root / NATIVE).write_text(MANIFEST.dumps())
-    (root / "pkg" / "__init__.py").write_text("raise SystemExit('no code of a package runs')\n")
-    (root / "pkg" / "flow.py").write_text("VALUE = 1\n")
+    (root / NATIVE).write_text(MANIFEST.dumps(), "utf-8")
+    (root / "pkg" / "__init__.py").write_text("raise SystemExit('no code of a package runs')\n", "utf-8")
+    (root / "pkg" / "flow.py").write_text("VALUE = 1\n", "utf-8")
     (root / "pkg" / "sub" / "data.bin").write_bytes(random.Random(1).randbytes(3 << 20))
-    (root / "pkg" / "run.sh").write_text("#!/bin/sh\n")
+    (root / "pkg" / "run.sh").write_text("#!/bin/sh\n", "utf-8")
     (root / "pkg" / "run.sh").chmod(0o750)
     (root / "pkg" / "nothing").touch()
-    (root / "pkg" / "ä é.txt").write_text("ü")
+    (root / "pkg" / "ä é.txt").write_text("ü", "utf-8")
     return root
 
 
@@ -168,6 +168,16 @@ def test_a_path_of_another_type_is_invalid(path: object) -> None:
 def test_a_path_that_is_no_package_is_refused(bare: Path, path: str) -> None:
     with pytest.raises(Error):
         Package(path)
+
+
+def test_a_relative_path_in_a_folder_that_is_gone_is_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(Error):
+        Package("digits.4ml")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"PK\5\6" + b"\0" * 18, b"\x1f\x8b" + b"\0" * 50, b"x" * 100_000])
@@ -415,11 +425,11 @@ def test_a_zip_with_random_bytes_in_it_is_a_package_or_an_error_of_ours(
 
 def test_nothing_outside_is_written_by_any_hostile_archive(zipped: Callable[..., Path], tmp_path: Path) -> None:
     canary = tmp_path / "canary"
-    canary.write_text("alive")
+    canary.write_text("alive", "utf-8")
     for name in ("../canary", str(canary), "pkg/../../canary", "..\\canary"):
         with pytest.raises(InvalidError):
             Package(zipped((name, b"dead"))).install(tmp_path / "deep" / "x")
-        assert canary.read_text() == "alive"
+        assert canary.read_text("utf-8") == "alive"
 
 
 def test_a_message_about_a_hostile_archive_names_it_and_the_member(zipped: Callable[..., Path]) -> None:
@@ -516,24 +526,24 @@ def test_a_manifest_that_is_passed_wins(source: Path, tmp_path: Path) -> None:
 
 def test_a_folder_of_forml_is_packed_with_both_manifests(source: Path, tmp_path: Path) -> None:
     (source / NATIVE).unlink()
-    (source / FORML).write_text(FORML_TEXT)
+    (source / FORML).write_text(FORML_TEXT, "utf-8")
     package = Package.create(source, tmp_path / "a.4ml")
     assert package.manifest == Package(source).manifest
-    assert (package.install(tmp_path / "x").path / FORML).read_text() == FORML_TEXT
+    assert (package.install(tmp_path / "x").path / FORML).read_text("utf-8") == FORML_TEXT
 
 
 def test_an_existing_file_is_replaced_by_create(source: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.4ml").write_text("old")
+    (tmp_path / "a.4ml").write_text("old", "utf-8")
     assert Package.create(source, tmp_path / "a.4ml").manifest == MANIFEST
 
 
 @pytest.mark.usefixtures("nothing_left")
 def test_a_failed_create_keeps_the_existing_file(source: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.4ml").write_text("old")
+    (tmp_path / "a.4ml").write_text("old", "utf-8")
     (source / "pkg" / "link").symlink_to("x")
     with pytest.raises(InvalidError):
         Package.create(source, tmp_path / "a.4ml")
-    assert (tmp_path / "a.4ml").read_text() == "old"
+    assert (tmp_path / "a.4ml").read_text("utf-8") == "old"
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -623,8 +633,8 @@ def test_read_only_folders_are_copied_installed_and_removed_without_rights_of_ro
     def work(folder: Path) -> None:
         source = folder / "source"
         (source / "pkg" / "sub").mkdir(parents=True)
-        (source / NATIVE).write_text(MANIFEST.dumps())
-        (source / "pkg" / "sub" / "x").write_text("1")
+        (source / NATIVE).write_text(MANIFEST.dumps(), "utf-8")
+        (source / "pkg" / "sub" / "x").write_text("1", "utf-8")
         (source / "pkg" / "sub" / "x").chmod(0o444)
         (source / "pkg" / "sub").chmod(0o555)
         (source / "pkg").chmod(0o555)
@@ -660,7 +670,7 @@ def test_a_package_that_may_not_be_read_is_an_error_of_ours() -> None:
         with pytest.raises(StorageError, match=r"a\.4ml"):
             Package(folder / "a.4ml")
         (folder / "source" / "pkg").mkdir(parents=True)
-        (folder / "source" / NATIVE).write_text(MANIFEST.dumps())
+        (folder / "source" / NATIVE).write_text(MANIFEST.dumps(), "utf-8")
         (folder / "source" / "pkg").chmod(0)
         with pytest.raises(Error):
             Package(folder / "source")
@@ -674,12 +684,12 @@ def test_installing_over_something_is_refused(source: Path, tmp_path: Path, fold
     there = tmp_path / "there"
     if folder:
         there.mkdir()
-        (there / "x").write_text("mine")
+        (there / "x").write_text("mine", "utf-8")
     else:
-        there.write_text("mine")
+        there.write_text("mine", "utf-8")
     with pytest.raises(InvalidError, match="exists"):
         Package(source).install(there)
-    assert (there / "x" if folder else there).read_text() == "mine"
+    assert (there / "x" if folder else there).read_text("utf-8") == "mine"
 
 
 def test_installing_onto_a_dangling_link_is_refused(source: Path, tmp_path: Path) -> None:
@@ -724,7 +734,7 @@ def test_a_copy_equals_the_package(source: Path, tmp_path: Path, folder: bool) -
 
 def test_a_copy_of_a_folder_has_its_byproducts_too(source: Path, tmp_path: Path) -> None:
     (source / "pkg" / "__pycache__").mkdir()
-    (source / "pkg" / "__pycache__" / "x.pyc").write_text("x")
+    (source / "pkg" / "__pycache__" / "x.pyc").write_text("x", "utf-8")
     assert snapshot(Package(source).copy(tmp_path / "copy").path) == snapshot(source)
 
 
@@ -739,15 +749,15 @@ def test_copy_never_touches_what_is_at_the_target(source: Path, tmp_path: Path, 
     elif there == "link":
         precious = tmp_path / "elsewhere"
         target.symlink_to(precious)
-    precious.write_text("precious")
+    precious.write_text("precious", "utf-8")
     with pytest.raises(InvalidError):
         package.copy(target)
-    assert precious.read_text() == "precious"
+    assert precious.read_text("utf-8") == "precious"
 
 
 def test_a_package_that_changed_since_it_was_opened_is_not_copied(source: Path, tmp_path: Path) -> None:
     package = Package(source)
-    (source / NATIVE).write_text(MANIFEST.dumps().replace("1.0", "2.0"))
+    (source / NATIVE).write_text(MANIFEST.dumps().replace("1.0", "2.0"), "utf-8")
     with pytest.raises(InvalidError, match="changed"):
         package.copy(tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
@@ -805,7 +815,7 @@ def test_the_repr_tells_the_path(source: Path) -> None:
 def test_a_large_member_is_packed_in_little_memory(tmp_path: Path, python: Callable[..., str]) -> None:
     source = tmp_path / "source"
     (source / "pkg").mkdir(parents=True)
-    (source / NATIVE).write_text(MANIFEST.dumps())
+    (source / NATIVE).write_text(MANIFEST.dumps(), "utf-8")
     noise = random.Random(3).randbytes(1 << 20)
     with (source / "pkg" / "large").open("wb") as file:
         for _ in range(96):

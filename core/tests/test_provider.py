@@ -43,7 +43,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
     def module(code: str) -> str:
         name = f"provider_of_a_test_{next(_names)}"
-        (tmp_path / "modules" / f"{name}.py").write_text(code)
+        (tmp_path / "modules" / f"{name}.py").write_text(code, "utf-8")
         made.append(name)
         return name
 
@@ -73,12 +73,12 @@ def test_a_class_may_be_nested(module: Callable[[str], str]) -> None:
 
 
 def test_with_a_provider_and_no_name_the_configuration_is_not_read(bare: Path) -> None:
-    (bare / "modelkeep.toml").write_text("= broken")
+    (bare / "modelkeep.toml").write_text("= broken", "utf-8")
     assert modelkeep.registry(provider="memory")
 
 
 def test_a_provider_in_code_takes_the_place_of_the_configured_one(bare: Path) -> None:
-    (bare / "modelkeep.toml").write_text("[registry.x]\nprovider = 'no-such'\nname = 'configured'\n")
+    (bare / "modelkeep.toml").write_text("[registry.x]\nprovider = 'no-such'\nname = 'configured'\n", "utf-8")
     assert "configured" in repr(modelkeep.registry("x", provider="memory"))
 
 
@@ -121,7 +121,7 @@ def test_a_provider_that_is_not_installed_names_its_extra(monkeypatch: pytest.Mo
 
 
 def test_the_extras_are_those_of_the_distribution() -> None:
-    project = tomllib.loads((ROOT / "core" / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "core" / "pyproject.toml").read_text("utf-8"))["project"]
     expected = {name: f"modelkeep-{name}" for name in project["optional-dependencies"] if name not in ("cli", "all")}
     assert _provider.extras() == expected
 
@@ -183,7 +183,7 @@ def test_an_unknown_option_creates_nothing(tmp_path: Path) -> None:
 
 
 def test_an_unknown_option_in_a_file_names_the_registry(bare: Path) -> None:
-    (bare / "modelkeep.toml").write_text("[registry.prod]\nprovider = 'local'\npath = 'x'\nsnyc = true\n")
+    (bare / "modelkeep.toml").write_text("[registry.prod]\nprovider = 'local'\npath = 'x'\nsnyc = true\n", "utf-8")
     with pytest.raises(InvalidError, match=r"'snyc' of registry 'prod'.*'sync'"):
         modelkeep.registry("prod")
 

@@ -53,7 +53,8 @@ def load(name: str) -> Harness | Mutant:
     if name.startswith(MUTANT):
         from modelkeep_conformance.mutants import MUTANTS, REFERENCES
 
-        known: dict[str, Harness | Mutant] = {MUTANT + each: mutant for each, mutant in MUTANTS.items()} | REFERENCES
+        known: dict[str, Harness | Mutant] = {MUTANT + each: mutant for each, mutant in MUTANTS.items()}
+        known.update(REFERENCES)
         if name not in known:
             raise pytest.UsageError(f"There is no mutant {name.removeprefix(MUTANT)!r}")
         return known[name]

@@ -110,7 +110,8 @@ def forked(work: Callable[[], Any], *, unprivileged: bool = False, kill_at: int 
     Args:
         work: The function.
         unprivileged: Whether the child gives up the rights that let root ignore permissions.
-        kill_at: If given, the child is killed at that file event that Python reports to audit hooks.
+        kill_at: If given, the child is killed at that event that has to do with files: one that Python reports to
+            audit hooks, or just before the call of a function in C that writes or flushes.
 
     Returns:
         The result, or `KILLED` if it was killed.
@@ -151,19 +152,31 @@ def forked(work: Callable[[], Any], *, unprivileged: bool = False, kill_at: int 
 KILLED: Final = "killed"
 
 _armed: Final[list[int]] = []
+#: Functions in C that no audit hook is told of, by their names.
+_WRITES: Final = frozenset(
+    {"write", "writelines", "writev", "pwrite", "sendfile", "copy_file_range", "fsync", "fdatasync"}
+)
 
 
 def _kill_at(number: int) -> None:
     """Kill this process at its n-th event that has to do with files."""
     _armed.append(number)
 
+    def step() -> None:
+        _armed[0] -= 1
+        if _armed[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
     def hook(event: str, _arguments: object) -> None:
         if _armed and event.startswith(("os.", "open", "shutil.", "tempfile.", "mmap.", "fcntl.", "socket.")):
-            _armed[0] -= 1
-            if _armed[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+            step()
+
+    def profile(_frame: object, event: str, function: Any) -> None:
+        if _armed and event == "c_call" and function.__name__ in _WRITES:
+            step()
 
     sys.addaudithook(hook)
+    sys.setprofile(profile)
 
 
 class _Header(ctypes.Structure):

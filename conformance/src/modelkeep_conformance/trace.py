@@ -76,15 +76,17 @@ def commit(name: str, registry: dict[str, object], inventory: dict[str, object])
     from modelkeep_conformance.kit import PROJECT, VERSION, content, package, sid, tag
 
     with tempfile.TemporaryDirectory() as folder:
-        if name == "push":
-            made = package(version="2.0")
-            modelkeep.registry(**registry).push(made)
-        elif name == "close":
-            handle = modelkeep.registry(**registry)
-            handle.write(PROJECT, VERSION, sid(41), content(41, 50_000))
-            handle.write(PROJECT, VERSION, sid(42), content(42))
-            handle.close(PROJECT, VERSION, 4, tag(sid(41), sid(42)))
-        else:
+        handle = modelkeep.registry(**registry) if name != "put" else None
+        if handle:
+            # of a project that is new, too: its folders may be
+            handle.push(package("traced"))
+            handle.push(package(version="2.0"))
+        if handle and name == "close":
+            for project in (PROJECT, "traced"):
+                handle.write(project, VERSION, sid(41), content(41, 50_000))
+                handle.write(project, VERSION, sid(42), content(42))
+                handle.close(project, VERSION, 4, tag(sid(41), sid(42)))
+        if name == "put":
             module = Path(folder, "traced.py")
             module.write_text("x = 1\n")
             modelkeep.inventory(**inventory).put(modelkeep.Descriptor.Handle(module))

@@ -33,8 +33,8 @@ _PATHS: Final = ("path", "staging")
 class Setting:
     """A value and the source that it is from."""
 
-    value: Any
-    origin: str
+    value: Any = dataclasses.field(repr=False)  # it may be a secret
+    origin: str = "built in"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +139,9 @@ def _files() -> Iterable[tuple[Path, Mapping[str, Any]]]:
         yield user, _checked(user, _parse(user))
     yield from _project()
     if named := os.environ.get("MODELKEEP_CONFIG"):
-        path = Path(named).expanduser().absolute()
+        path = Path(named)
+        with contextlib.suppress(RuntimeError):
+            path = path.expanduser().absolute()
         if not path.is_file():
             raise InvalidError(f"$MODELKEEP_CONFIG names {named!r}, which is no file. Correct or unset it")
         yield path, _checked(path, _parse(path))

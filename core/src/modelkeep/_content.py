@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import stat
@@ -53,7 +54,9 @@ def of_folder(root: Path) -> list[Member]:
     pending = [""]
     while pending:
         prefix = pending.pop()
-        for entry in os.scandir(root / prefix):
+        with os.scandir(root / prefix) as scanned:
+            entries = list(scanned)
+        for entry in entries:
             name = prefix + entry.name
             status = entry.stat(follow_symlinks=False)
             permissions = status.st_mode & 0o777
@@ -248,7 +251,8 @@ def discard(path: Path) -> None:
     import shutil
 
     if not path.is_dir():
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):
+            path.unlink(missing_ok=True)
         return
     path.chmod(0o700)
     for folder, names, _ in os.walk(path):

@@ -37,6 +37,8 @@ def octets(data: Buffer) -> memoryview:
     from pickle import PickleBuffer
 
     try:
+        if type(data) is memoryview and data.readonly and data.format == "B" and data.ndim == 1 and data.contiguous:
+            return data
         if "O" in memoryview(data).format:
             raise InvalidError("An array of Python objects has no bytes of its own; pickle it")
         return PickleBuffer(data).raw().toreadonly()

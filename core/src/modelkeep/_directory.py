@@ -9,8 +9,9 @@ The types of keys stand in bases of their own, since a dataclass would take an a
 from __future__ import annotations
 
 import dataclasses
+import operator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
 from uuid import UUID, uuid4
 
 from modelkeep._artifact import Artifact
@@ -190,7 +191,7 @@ class Generation(_GenerationTypes):
         """The ids of the states, in the order of the tag."""
         return self.tag.states
 
-    def get(self, state: UUID | int) -> bytes:
+    def get(self, state: UUID | SupportsIndex) -> bytes:
         """Read a state.
 
         Args:
@@ -202,7 +203,7 @@ class Generation(_GenerationTypes):
         with self.view(state) as view:
             return bytes(view)
 
-    def view(self, state: UUID | int) -> AbstractContextManager[memoryview]:
+    def view(self, state: UUID | SupportsIndex) -> AbstractContextManager[memoryview]:
         """Look at a state, without a copy where the backend can; read-only, valid until the block ends.
 
         Args:
@@ -213,16 +214,24 @@ class Generation(_GenerationTypes):
         """
         return self.registry.view(self.project, self.release, self.key, self._sid(state))
 
-    def _sid(self, state: UUID | int) -> UUID:
+    def _sid(self, state: UUID | SupportsIndex) -> UUID:
         if isinstance(state, UUID):
             return state
-        if isinstance(state, bool) or not isinstance(state, int):
-            raise InvalidError(f"A state is named by its UUID or its index, not by {type(state).__name__}")
+        try:
+            index = operator.index(_no_bool(state))
+        except TypeError:
+            raise InvalidError(f"A state is named by its UUID or its index, not by {type(state).__name__}") from None
         states = self.tag.states
         try:
-            return states[state]
+            return states[index]
         except IndexError:
             raise MissingError(
                 f"{self.registry!r}: generation {self.project}/{self.release}/{self.key} has {len(states)} states, "
                 f"no number {state}"
             ) from None
+
+
+def _no_bool(value: SupportsIndex) -> SupportsIndex:
+    if isinstance(value, bool):
+        raise TypeError
+    return value

@@ -22,6 +22,7 @@ from modelkeep._registry import Registry
 from modelkeep._tag import Tag
 
 if TYPE_CHECKING:
+    import pluggy
     from typing_extensions import Buffer
 
 _Kind = TypeVar("_Kind")
@@ -75,15 +76,22 @@ class _Call:
     ) -> None:
         if error is None:
             if after := hooks.wanted(f"after_{self.action}"):
-                try:
-                    after(event=self._event())
-                except Exception:
-                    _log.exception("A hook failed after %s in %r; what was done stands", self.action, self.guard)
+                self._observe(after)
         elif isinstance(error, Exception) and not isinstance(error, Error | MemoryError):
             key = "/".join(str(self.keys[name]) for name in _KEYS if name in self.keys)
-            message = self.guard.redact(f"{self.action} {key}".rstrip() + f" failed in {self.guard!r}: {error!r}")
+            what = f"{self.action} {key}".rstrip()
+            message = self.guard.redact(f"{what} failed in {self.guard!r}: {type(error).__name__}: {error}")
             # the cause would show its text unredacted
             raise StorageError(message) from (None if self.guard._secrets else error)  # noqa: SLF001  # one module
+
+    def _observe(self, hook: pluggy.HookCaller) -> None:
+        """Tell each observer by itself, so that one that fails does not keep another one from being told."""
+        event = self._event()
+        for each in reversed(hook.get_hookimpls()):
+            try:
+                each.function(*([event] if each.argnames else []))
+            except Exception:
+                _log.exception("A hook failed after %s in %r; what was done stands", self.action, self.guard)
 
     def _event(self) -> hooks.Event:
         return hooks.Event(action=self.action, place=repr(self.guard), **self.keys)
@@ -150,10 +158,19 @@ class GuardedRegistry(_Guard[Registry], Registry):
     @contextlib.contextmanager
     def view(self, project: str, release: str | ReleaseKey, generation: int | str, sid: UUID) -> Iterator[memoryview]:
         project, release, generation = ProjectKey(project), ReleaseKey(release), GenerationKey(generation)
-        with contextlib.ExitStack() as stack:
-            with self._call("read", project=project, release=release, generation=generation, sid=_a(UUID, sid)):
-                view = stack.enter_context(self.inner.view(project, release, generation, sid))
+        keys = {"project": project, "release": release, "generation": generation, "sid": _a(UUID, sid)}
+        with self._call("read", **keys):
+            inner = self.inner.view(project, release, generation, sid)
+            view = inner.__enter__()
+        try:
             yield view
+        except BaseException:
+            # what the caller's block raises passes as it is
+            with contextlib.suppress(Exception):
+                inner.__exit__(None, None, None)
+            raise
+        with self._call("leave view", **keys):
+            inner.__exit__(None, None, None)
 
     def open(self, project: str, release: str | ReleaseKey, generation: int | str) -> Tag:
         project, release, generation = ProjectKey(project), ReleaseKey(release), GenerationKey(generation)

@@ -78,7 +78,7 @@ class Package:
         """
         import zipfile
 
-        folder, target = _path(source), _path(path)
+        folder, target = _path(source), _path(path).absolute()
         if manifest is not None and not isinstance(manifest, Manifest):
             raise InvalidError(f"A Manifest is needed, not {type(manifest).__name__}")
         partial = target.with_name(f".{uuid.uuid4().hex}.partial")
@@ -92,7 +92,7 @@ class Package:
         except OSError as error:
             raise InvalidError(f"The folder {source} can not be packed as {path}: {error}") from error
         finally:
-            partial.unlink(missing_ok=True)
+            _content.discard(partial)
         return cls(target)
 
     @classmethod
@@ -131,7 +131,7 @@ class Package:
         if os.path.lexists(target):
             raise InvalidError(f"The package {self.path} can not be copied: {target} exists already")
         try:
-            _content.copy_content(self.path, target)
+            self._copy(target)
             copied = type(self)(target)
             if copied.manifest != self.manifest:
                 raise InvalidError(f"The package {self.path} changed since it was opened; open it again")
@@ -139,6 +139,12 @@ class Package:
             _content.discard(target)
             raise
         return copied
+
+    def _copy(self, target: Path) -> None:
+        try:
+            _content.copy_content(self.path, target)
+        except OSError as error:
+            raise StorageError(f"The package {self.path} can not be copied to {target}: {error}") from error
 
     def archive(self, path: Path) -> None:
         """Pack all of a folder package into an uncompressed zip that `unarchive` turns into an equal folder."""

@@ -22,7 +22,7 @@ _SECRET: Final = re.compile(
 
 #: The password of `scheme://user:password@host`, and signed parameters of a query.
 _PASSWORD: Final = re.compile(
-    r"(?:://[^/@\s:]*:|[?&](?:sig|signature|token|key|X-Amz-Signature)=)([^/@&\s]+)", re.IGNORECASE
+    r"(?:://[^/@\s:]*:|[?&](?:sig|signature|(?:access_)?token|key|X-Amz-Signature)=)([^/@&\s]+)", re.IGNORECASE
 )
 
 
@@ -86,7 +86,7 @@ def _open(kind: str, name: str | None, options: dict[str, Any]) -> tuple[Any, fr
     except Error:
         raise
     except Exception as error:  # whatever an engine may raise
-        message = redacted(f"The provider {provider!r} can not open {what}: {error!r}", secrets)
+        message = redacted(f"The provider {provider!r} can not open {what}: {type(error).__name__}: {error}", secrets)
         raise StorageError(message) from (None if secrets else error)
 
 
@@ -114,7 +114,10 @@ def _texts(value: Any) -> Iterator[str]:
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """Blot out secrets, also as a repr shows them; longer ones first, since one may contain another."""
     for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***").replace(repr(secret)[1:-1], "***")
+        shown = repr(secret)[1:-1]
+        # a repr of a text that holds a repr escapes it once more
+        for form in (secret, shown, repr(shown)[1:-1], secret.replace("'", "\\'"), secret.replace('"', '\\"')):
+            text = text.replace(form, "***")
     return text
 
 

@@ -15,6 +15,8 @@ from modelkeep._key import shown
 #: What an ordinal may be: the scalar types of TOML.
 Ordinal = bool | int | float | str | dt.datetime | dt.date | dt.time
 _ORDINALS: Final = (bool, int, float, str, dt.datetime, dt.date, dt.time)
+#: Stands for all NaNs where values are compared.
+_NAN: Final = object()
 _MINUTE: Final = dt.timedelta(minutes=1)
 
 
@@ -94,7 +96,7 @@ class _Mode:
 
     def _fields(self) -> tuple[object, ...]:
         # a NaN equals nothing, itself included; here a failed score is a score like others
-        return tuple("NaN" if item != item else item for item in vars(self).values())  # noqa: PLR0124
+        return tuple(_NAN if item != item else item for item in vars(self).values())  # noqa: PLR0124
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -66,8 +66,8 @@ def pack(tmp_path: Path) -> Callable[..., Package]:
         source = tmp_path / "sources" / uuid4().hex
         (source / "pkg").mkdir(parents=True)
         manifest = Manifest(name, version, "pkg")
-        (source / "__modelkeep__.toml").write_text(manifest.dumps())
-        (source / "pkg" / "__init__.py").write_text("VALUE = 1\n")
+        (source / "__modelkeep__.toml").write_text(manifest.dumps(), "utf-8")
+        (source / "pkg" / "__init__.py").write_text("VALUE = 1\n", "utf-8")
         return Package(source) if folder else Package.create(source, source.with_suffix(".4ml"))
 
     return pack
@@ -98,7 +98,7 @@ def forml(root: Path) -> Path:
         archive.writestr("__4ml__.py", FORML)
         archive.writestr("pkg/__init__.py", "")
         archive.writestr("pkg/flow.py", "VALUE = 1\n")
-    (folder / "1" / "tag.toml").write_text(TAG)
+    (folder / "1" / "tag.toml").write_text(TAG, "utf-8")
     (folder / "1" / f"{SIDS[0]}.bin").write_bytes(b"first")
     (folder / "1" / f"{SIDS[1]}.bin").write_bytes(b"")
     return folder
@@ -131,6 +131,7 @@ def test_the_layout_is_that_of_the_documentation(root: Path, release: Release) -
         "digits/1.0/package.4ml",
         "digits/1.0/release.toml",
         "digits/1.0/.stage",
+        "digits/1.0/.stage/.complete",
         f"digits/1.0/.stage/{sid}.bin",
         f"digits/1.0/.stage/{sid}.toml",
         "digits/1.0/1",
@@ -145,7 +146,7 @@ def test_the_files_are_what_they_seem(root: Path, release: Release, pack: Callab
     assert (root / "digits/1.0/1" / f"{sid}.bin").read_bytes() == b"state"
     assert Package(root / "digits/1.0/package.4ml").manifest.name == "digits"
     folder = Directory(release.registry).get("digits").put(pack("2.0", folder=True))
-    assert (root / "digits/2.0/package.4ml/pkg/__init__.py").read_text() == "VALUE = 1\n"
+    assert (root / "digits/2.0/package.4ml/pkg/__init__.py").read_text("utf-8") == "VALUE = 1\n"
     assert folder.package().folder
 
 
@@ -190,12 +191,12 @@ def test_duplicates_in_a_tag_are_one_file(root: Path, release: Release) -> None:
     assert [generation.get(index) for index in (0, 1)] == [b"state", b"state"]
 
 
-@pytest.fixture
-def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system without hard links."""
+@pytest.fixture(params=["EPERM", "ENOTSUP", "ENOSYS", "EMLINK", "EXDEV"])
+def no_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without hard links, and what it says when one is asked for."""
 
     def refuse(*_: object, **__: object) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
+        raise OSError(getattr(errno, request.param), request.param)
 
     monkeypatch.setattr(os, "link", refuse)
     monkeypatch.setattr(Path, "hardlink_to", refuse)
@@ -395,7 +396,7 @@ def test_a_tree_of_forml_is_read(forml: Path, open_store: Callable[..., Any]) ->
 def test_a_package_of_forml_is_pulled_and_mounted(forml: Path, open_store: Callable[..., Any], tmp_path: Path) -> None:
     registry = open_store(staging=tmp_path / "staging")
     assert registry.pull("toy", "1.0").path.read_bytes() == (forml / "package.4ml").read_bytes()
-    assert (registry.mount("toy", "1.0").path / "pkg" / "flow.py").read_text() == "VALUE = 1\n"
+    assert (registry.mount("toy", "1.0").path / "pkg" / "flow.py").read_text("utf-8") == "VALUE = 1\n"
 
 
 def test_a_folder_package_of_forml_is_pulled(forml: Path, open_store: Callable[..., Any]) -> None:
@@ -449,7 +450,7 @@ def test_training_goes_on_in_a_tree_of_forml(forml: Path, open_store: Callable[.
     generation = release.put(Tag(Training.now(), states=[SIDS[0], release.dump(b"new")]))
     assert generation.key == 2
     assert [generation.get(index) for index in (0, 1)] == [b"first", b"new"]
-    assert (forml / "1" / "tag.toml").read_text() == TAG
+    assert (forml / "1" / "tag.toml").read_text("utf-8") == TAG
     assert (forml / "1" / f"{SIDS[0]}.bin").read_bytes() == b"first"
 
 
@@ -468,7 +469,7 @@ def test_a_release_of_forml_is_not_pushed_over(
 def test_a_generation_of_forml_is_not_closed_over(forml: Path, open_store: Callable[..., Any]) -> None:
     with pytest.raises(ConflictError):
         open_store().close("toy", "1.0", 1, Tag())
-    assert (forml / "1" / "tag.toml").read_text() == TAG
+    assert (forml / "1" / "tag.toml").read_text("utf-8") == TAG
 
 
 def test_a_state_that_forml_staged_can_be_committed(forml: Path, open_store: Callable[..., Any]) -> None:
@@ -571,7 +572,7 @@ def test_a_forml_tag_cut_short_is_corrupted(forml: Path, open_store: Callable[..
     # at the end of a line in its last table, a tag that was cut is one that ForML could have written
     harmless = {TAG.index("[tuning]\n") + len("[tuning]\n"), TAG.rindex("score")}
     for end in range(len(TAG)):
-        (forml / "1" / "tag.toml").write_text(TAG[:end])
+        (forml / "1" / "tag.toml").write_text(TAG[:end], "utf-8")
         found = outcomes(registry, 1)
         if end in harmless:
             assert found in ({CorruptedError}, {Tag.loads(TAG[:end]), b"first"})
@@ -671,7 +672,7 @@ def test_a_forml_package_of_another_kind_is_corrupted(
 def test_a_file_where_a_project_should_be_is_no_project(
     root: Path, release: Release, pack: Callable[..., Package]
 ) -> None:
-    (root / "README.md").write_text("# my models\n")
+    (root / "README.md").write_text("# my models\n", "utf-8")
     registry: Any = release.registry
     assert registry.projects() == ("digits",)
     uses: list[Callable[[], object]] = [
@@ -688,18 +689,18 @@ def test_a_file_where_a_project_should_be_is_no_project(
             use()
     with pytest.raises(StorageError):
         registry.push(pack(name="README.md"))
-    assert (root / "README.md").read_text() == "# my models\n"
+    assert (root / "README.md").read_text("utf-8") == "# my models\n"
 
 
 def test_a_file_where_a_release_should_be_is_no_release(root: Path, release: Release) -> None:
-    (root / "digits" / "2.0").write_text("x")
+    (root / "digits" / "2.0").write_text("x", "utf-8")
     assert [str(key) for key in release.registry.releases(release.project)] == ["1.0"]
     with pytest.raises(MissingError):
         Directory(release.registry).get("digits").get("2.0").list()
 
 
 def test_a_generation_folder_that_is_a_file_is_no_generation(root: Path, release: Release) -> None:
-    (root / "digits" / "1.0" / "1").write_text("x")
+    (root / "digits" / "1.0" / "1").write_text("x", "utf-8")
     registry: Any = release.registry
     assert release.list() == ()
     assert registry.latest("digits", "1.0") is None
@@ -707,7 +708,7 @@ def test_a_generation_folder_that_is_a_file_is_no_generation(root: Path, release
         with pytest.raises(MissingError):
             use("digits", "1.0", 1)
     assert release.put(Tag()).key == 2
-    assert (root / "digits" / "1.0" / "1").read_text() == "x"
+    assert (root / "digits" / "1.0" / "1").read_text("utf-8") == "x"
 
 
 @pytest.mark.parametrize(
@@ -761,12 +762,12 @@ def test_what_a_killed_process_left_is_invisible(root: Path, release: Release, p
 def test_a_root_that_is_a_file_is_an_error_of_ours(
     root: Path, open_store: Callable[..., Any], pack: Callable[..., Package]
 ) -> None:
-    root.write_text("x")
+    root.write_text("x", "utf-8")
     with pytest.raises(modelkeep.Error):
         open_store().releases("digits")
     with pytest.raises(StorageError):
         open_store().push(pack())
-    assert root.read_text() == "x"
+    assert root.read_text("utf-8") == "x"
 
 
 # staging
@@ -901,7 +902,7 @@ def test_a_folder_package_that_was_edited_is_noticed(
 ) -> None:
     registry = open_store()
     edits: dict[str, Callable[[Path], object]] = {
-        "1": lambda path: (path / "pkg" / "__init__.py").write_text("VALUE = 2\n"),
+        "1": lambda path: (path / "pkg" / "__init__.py").write_text("VALUE = 2\n", "utf-8"),
         "2": lambda path: (path / "pkg" / "new.py").touch(),
         "3": lambda path: (path / "pkg" / "__init__.py").unlink(),
         "4": lambda path: (path / "pkg" / "__init__.py").chmod(0o600),
@@ -975,7 +976,7 @@ def test_of_two_processes_that_push_one_version_in_two_spellings_one_wins(
             [sys.executable, "-c", PUSHER, root, *(pack(version).path for version in versions)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         for versions in spellings
     ]
@@ -1040,7 +1041,11 @@ def test_a_large_state_takes_no_memory(root: Path, release: Release, tmp_path: P
         file.seek(size - 1)
         file.write(b"\7")
     done = subprocess.run(
-        [sys.executable, "-c", LARGE, root, tmp_path / "large"], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", LARGE, root, tmp_path / "large"],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=120,
     )
     assert int(done.stdout) < 32 << 10
 

@@ -4,10 +4,37 @@ from collections.abc import Mapping
 from typing import Final
 
 from modelkeep_conformance.backends import Mutant
-from modelkeep_conformance.mutants import concurrency, define, durability, generations, integrity, keys, listings, releases, states
+from modelkeep_conformance.mutants import (
+    concurrency,
+    define,
+    durability,
+    errors,
+    generations,
+    handles,
+    integrity,
+    inventories,
+    keys,
+    listings,
+    releases,
+    states,
+)
 from modelkeep_conformance.mutants.define import REFERENCES
 
-__all__ = ["MUTANTS", "REFERENCES", "concurrency", "durability", "generations", "integrity", "keys", "listings", "releases", "states"]
+__all__ = [
+    "MUTANTS",
+    "REFERENCES",
+    "concurrency",
+    "durability",
+    "errors",
+    "generations",
+    "handles",
+    "integrity",
+    "inventories",
+    "keys",
+    "listings",
+    "releases",
+    "states",
+]
 
 #: The mutants by name.
 MUTANTS: Final[Mapping[str, Mutant]] = define.found

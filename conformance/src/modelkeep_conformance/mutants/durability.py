@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from modelkeep import StorageError, UnsupportedError, keyvalue
+from modelkeep.backend import seal
 from modelkeep_conformance.mutants.define import gap, mutant
 from modelkeep_conformance.mutants.generations import UsedUp
 from modelkeep_conformance.mutants.reference import Engine, Inventory, Registry, Volatile
@@ -293,7 +294,7 @@ class OnlyItsOwn(Engine):
     def get(self, key: str) -> bytes | None:
         found = super().get(key)
         if key == "format" and found and super().get("writer") is None:
-            return keyvalue.seal("format", b"%d" % (keyvalue.FORMAT + 1))
+            return seal("format", b"%d" % (keyvalue.FORMAT + 1))
         return found
 
     def create(self, key: str, value: bytes, **_: Any) -> bool:

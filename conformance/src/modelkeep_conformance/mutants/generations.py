@@ -63,7 +63,7 @@ class AllInUTC(_Bent):
 @mutant("C1", "a score that is not a number is none")
 class NanIsNone(_Bent):
     def _bent(self, tag: Tag) -> Tag:
-        return _score(tag, None if tag.tuning.score != tag.tuning.score else tag.tuning.score)  # noqa: PLR0124  # NaN
+        return _score(tag, None if tag.tuning.score != tag.tuning.score else tag.tuning.score)
 
 
 @mutant("C1", "scores have the precision of four bytes")

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from modelkeep import CorruptedError, Descriptor, MissingError, Package, Tag
 from modelkeep._key import ApplicationKey, GenerationKey, ProjectKey, ReleaseKey
+from modelkeep.backend import seal
 from modelkeep_conformance.mutants.define import mutant
 from modelkeep_conformance.mutants.reference import Engine, Inventory, Registry
 
@@ -116,8 +117,6 @@ class PlaceNotCovered(Engine):
         found = super().get(key)
         if found is None or not key.startswith(("generation/", "application/")):
             return found
-        from modelkeep.backend import seal
-
         for each in super().keys(key.rpartition("/")[0] + "/"):
             body = found.partition(b"\n")[2]
             if seal(each, body) == found:
@@ -189,4 +188,4 @@ class ApplicationsUnchecked(Inventory):
 @mutant("I6", "one damaged application breaks the listing")
 class ListingChecksApplications(Inventory):
     def list(self) -> list[Any]:
-        return [self.get(name).name for name in super().list()]
+        return [self.get(ApplicationKey(name)).name for name in super().list()]

@@ -177,7 +177,8 @@ class AnyFileIsAProject(Registry):
 @mutant("L6", "every file is taken for a generation, and what has no number breaks the listing")
 class AnyFileIsAGeneration(Registry):
     def generations(self, project: ProjectKey, release: ReleaseKey) -> list[GenerationKey]:
-        return sorted(GenerationKey(key.rpartition("/")[2]) for key in self._engine.keys(self._released(project, release)))
+        keys = self._engine.keys(self._released(project, release))
+        return sorted(GenerationKey(key.rpartition("/")[2]) for key in keys)
 
 
 @mutant("L6", "every file is taken for a release, and what has no version breaks the listing")

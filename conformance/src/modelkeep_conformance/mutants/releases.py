@@ -163,7 +163,9 @@ class ReadAtItsSource(Registry):
 
     def pull(self, project: ProjectKey, release: ReleaseKey) -> Package:
         source = Path((self._engine.get(f"source/{project}/{release.canonical}") or b"").decode())
-        return Package(source).copy(Path(tempfile.mkdtemp(), "copy")) if source.is_file() else super().pull(project, release)
+        if source.is_file():
+            return Package(source).copy(Path(tempfile.mkdtemp(), "copy"))
+        return super().pull(project, release)
 
 
 @mutant("R6", "what is installed is taken as it is, whoever edited it")
@@ -240,5 +242,5 @@ class ManifestRun(Registry):
     def push(self, package: Package) -> None:
         if not package.folder:
             with zipfile.ZipFile(package.path) as archive, contextlib.suppress(KeyError):
-                exec(archive.read("__4ml__.py"), {})  # noqa: S102  # the defect
+                exec(archive.read("__4ml__.py"), {})
         super().push(package)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID
@@ -25,12 +24,13 @@ def _staged(self: Registry, project: ProjectKey, release: ReleaseKey, sid: UUID)
 class _Reading(Registry):
     """Reads and views a state through one method."""
 
+    @contextlib.contextmanager
     def _viewing(
         self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID
-    ) -> AbstractContextManager[memoryview]:
+    ) -> Iterator[memoryview]:
         if sid not in self.open(project, release, generation).states:
             raise MissingError(f"{self!r}: generation {project}/{release}/{generation} names no state {sid}")
-        return contextlib.nullcontext(memoryview(self.read(project, release, generation, sid)))
+        yield memoryview(self.read(project, release, generation, sid))
 
 
 @mutant("S1", "a staged state can be read through any generation")
@@ -312,7 +312,7 @@ class SharedBuffer(_Viewing):
 
 @mutant("S9", "a view is of wider items than bytes where the length allows it")
 class WideItems(_Viewing):
-    def _lent(self, state: bytes) -> memoryview:
+    def _lent(self, state: bytes) -> Any:
         return memoryview(state).cast("d") if state and len(state) % struct.calcsize("d") == 0 else memoryview(state)
 
 

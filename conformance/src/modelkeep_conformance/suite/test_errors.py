@@ -48,6 +48,50 @@ def test_wrong_arguments_of_an_inventory_are_invalid(inventory: Any, wrong: Any)
     assert inventory.list() == ()
 
 
+@clause("E1")
+def test_what_is_unknown_or_taken_raises_what_the_contract_says(kit: Kit, registry: Any) -> None:
+    registry.push(package())
+    registry.write(PROJECT, VERSION, sid(1), b"one")
+    registry.close(PROJECT, VERSION, 1, tag(sid(1)))
+    missing = [
+        lambda: registry.releases("unknown"),
+        lambda: registry.generations(PROJECT, "2.0"),
+        lambda: registry.latest("unknown", VERSION),
+        lambda: registry.pull(PROJECT, "2.0"),
+        lambda: registry.mount("unknown", VERSION),
+        lambda: registry.write(PROJECT, "2.0", sid(2), b"x"),
+        lambda: registry.read(PROJECT, VERSION, 2, sid(1)),
+        lambda: registry.open(PROJECT, VERSION, 2),
+        lambda: registry.close(PROJECT, VERSION, 2, tag(sid(2))),
+        lambda: registry.view(PROJECT, VERSION, 1, sid(2)).__enter__(),
+    ]
+    taken = [
+        lambda: registry.push(package()),
+        lambda: registry.write(PROJECT, VERSION, sid(1), b"other"),
+        lambda: registry.close(PROJECT, VERSION, 1, Tag()),
+    ]
+    for expected, calls in ((MissingError, missing), (ConflictError, taken)):
+        for number, call in enumerate(calls):
+            try:
+                call()
+            except BaseException as error:  # whatever a backend may raise
+                assert isinstance(error, expected), f"call {number} raises {error!r}"
+            else:
+                raise AssertionError(f"call {number} raises nothing")
+    with registry.view(PROJECT, VERSION, 1, sid(1)) as view:
+        assert view == b"one"
+
+
+@clause("E1")
+def test_an_unknown_application_raises_what_the_contract_says(inventory: Any) -> None:
+    try:
+        inventory.get("unknown")
+    except BaseException as error:  # whatever a backend may raise
+        assert isinstance(error, MissingError), repr(error)
+    else:
+        raise AssertionError("nothing is raised")
+
+
 @clause("E2")
 def test_a_message_names_the_key_and_the_registry(kit: Kit, registry: Any) -> None:
     registry.push(package())

@@ -145,12 +145,14 @@ class Draft:
         before = self._index.commit, start
         _clean(fd, self._index)
         try:
-            _hide(fd, start + _format.TAIL, end + _format.TAIL)
-            _write(fd, _format.tail(end, *before), end)
+            hidden = _Hidden(fd, start + _format.TAIL, end + _format.TAIL)
+            hidden.write(_format.tail(end, *before), end)
             at = start + _format.ANNOUNCEMENT
             for part in self._parts:
-                at += _write(fd, part, at) if isinstance(part, bytes) else _copy(fd, *part, at)
+                at += hidden.write(part, at) if isinstance(part, bytes) else hidden.copy(*part, at)
             _flush(fd, sync=sync)
+            if hidden.finish():
+                _flush(fd, sync=sync)
         except BaseException:
             os.ftruncate(fd, start + _format.TAIL)
             raise
@@ -172,16 +174,50 @@ def _clean(fd: int, index: Index) -> None:
             _write(fd, announcement, index.start)
 
 
-def _hide(fd: int, start: int, end: int) -> None:
-    """Make the file longer, with skippable frames over what is new."""
-    while start < end:
-        length = min(end - start - 8, _HIDDEN)
-        # what is left has to have room for the head of another one
-        if 0 < end - start - 8 - length < 8:  # noqa: PLR2004
-            length -= 8
-        _write(fd, _format.hole(length), start)
-        start += 8 + length
-        os.ftruncate(fd, start)
+class _Hidden:
+    """The end of an archive, made longer, with skippable frames over what is new.
+
+    One such frame hides 4 GiB. What belongs into the places of the heads of further ones is written last.
+    """
+
+    def __init__(self, fd: int, start: int, end: int) -> None:
+        self._fd = fd
+        self._heads: list[int] = []
+        self._last: list[tuple[bytes, int]] = []
+        while start < end:
+            length = min(end - start - 8, _HIDDEN)
+            # what is left has to have room for the head of another one
+            if 0 < end - start - 8 - length < 8:  # noqa: PLR2004
+                length -= 8
+            _write(fd, _format.hole(length), start)
+            self._heads.append(start)
+            start += 8 + length
+            os.ftruncate(fd, start)
+
+    def write(self, part: bytes, at: int) -> int:
+        # the place of the first head belongs to the announcement
+        for head in self._heads[1:]:
+            low, high = max(head - at, 0), min(head + 8 - at, len(part))
+            if low < high:
+                self._last.append((part[low:high], at + low))
+                self.write(part[:low], at)
+                self.write(part[high:], at + high)
+                return len(part)
+        return _write(self._fd, part, at)
+
+    def copy(self, source: Source, start: int, length: int, at: int) -> int:
+        for done in range(0, length, _BUFFER):
+            part = source.read(start + done, min(_BUFFER, length - done))
+            if len(part) < min(_BUFFER, length - done):
+                raise OSError(f"{source.path} was cut while it was read")
+            self.write(part, at + done)
+        return length
+
+    def finish(self) -> bool:
+        """Write what is missing; it must be flushed then, too."""
+        for part, at in self._last:
+            _write(self._fd, part, at)
+        return bool(self._last)
 
 
 def _write(fd: int, part: bytes, at: int) -> int:
@@ -190,15 +226,6 @@ def _write(fd: int, part: bytes, at: int) -> int:
         while done < len(part):
             done += os.pwrite(fd, rest[done:], at + done)
     return len(part)
-
-
-def _copy(fd: int, source: Source, start: int, length: int, at: int) -> int:
-    for done in range(0, length, _BUFFER):
-        part = source.read(start + done, min(_BUFFER, length - done))
-        if len(part) < min(_BUFFER, length - done):
-            raise OSError(f"{source.path} was cut while it was read")
-        _write(fd, part, at + done)
-    return length
 
 
 def _flush(fd: int, *, sync: bool) -> None:

@@ -138,8 +138,7 @@ class Engine(keyvalue.Engine):
             if index.place(key) is not None:
                 return False
             self._append(fd, index, key, value, needs)
-        if needs:
-            self._stage.remove(needs)
+        self._stage.remove(needs)
         return True
 
     def _create_staged(self, key: str, value: bytes) -> bool:
@@ -155,7 +154,6 @@ class Engine(keyvalue.Engine):
     def replace(self, key: str, value: bytes) -> None:
         with self._writing() as (fd, index):
             self._append(fd, index, key, value, ())
-        self._stage.tidy()
 
     def _append(self, fd: int, index: Index, key: str, value: bytes, needs: Sequence[str]) -> None:
         """Commit a record together with what it needs from the stage."""
@@ -306,7 +304,7 @@ def _blob_record(index: Index, key: str) -> Any:
     record = index.source.box(_format.RECORD, place, index.end)
     try:
         return json.loads(record or b"")
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # from json
         raise DamagedError from None
 
 

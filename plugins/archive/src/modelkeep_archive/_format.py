@@ -140,7 +140,8 @@ def unpack(kind: bytes, offset: int, box: bytes) -> bytes | None:
     if body is None:
         return None
     try:
-        if zstandard.frame_content_size(body) > MOST:
+        # a size that is not told, -1, would have all of that memory taken
+        if not 0 <= zstandard.frame_content_size(body) <= MOST:
             return None
         return zstandard.ZstdDecompressor().decompress(body, max_output_size=MOST)
     except zstandard.ZstdError:

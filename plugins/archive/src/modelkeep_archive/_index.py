@@ -26,6 +26,8 @@ from modelkeep_archive._format import DamagedError
 FAN: Final = 16
 #: The level whose runs stay as they are: those of a million commits.
 _TOP: Final = 4
+#: More of them are a hostile archive, or four thousand million commits.
+_MOST_RUNS: Final = 4096
 _HASH: Final = struct.Struct("<QQ")
 
 Hash = tuple[int, int]
@@ -170,13 +172,17 @@ class Index:
         content = self.source.box(_format.COMMIT, place, self.end)
         try:
             record = json.loads(content or b"")
+            if len(record["recent"]) >= FAN or len(record["runs"]) > _MOST_RUNS:
+                return None
+            if not len(_format.HEAD) <= record["start"] < place or record["start"] % _format.ALIGNMENT:
+                return None
             return {
                 "start": int(record["start"]),
                 "recent": [int(recent) for recent in record["recent"]],
                 "runs": [(int(level), int(table), int(names)) for level, table, names in record["runs"]],
                 "items": {str(key): int(offset) for key, offset in record["items"]},
             }
-        except (ValueError, LookupError, TypeError, RecursionError):
+        except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
             return None
 
     def _add(self, place: int, known: Mapping[str, int] | None = None) -> None:

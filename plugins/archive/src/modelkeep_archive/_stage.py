@@ -91,7 +91,7 @@ class Stage:
         path = self.path / f".{uuid4().hex}"
         while True:
             self.path.mkdir(parents=True, exist_ok=True)
-            # another process removes the folder when it is empty
+            # another process may remove the empty folder
             with contextlib.suppress(FileNotFoundError):
                 file = path.open("x+b")
                 break
@@ -102,24 +102,19 @@ class Stage:
             path.unlink(missing_ok=True)
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Forget what was committed, and the folder when that was all."""
+        """Forget what was committed; the folder stays, since to make it again costs as much as a commit."""
         for key in keys:
             self._file(key).unlink(missing_ok=True)
-        self.tidy()
-
-    def tidy(self) -> None:
-        """Remove the folder if it is empty."""
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
 
     def purge(self) -> None:
-        """Forget what is so old that nobody will commit it."""
+        """Forget what is so old that nobody will commit it, and the folder if that was all."""
         with contextlib.suppress(FileNotFoundError):
             for file in list(self.path.iterdir()):
                 with contextlib.suppress(FileNotFoundError):
                     if file.stat().st_mtime < time.time() - _STALE:
                         file.unlink()
-        self.tidy()
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def _file(self, key: str) -> Path:
         return self.path / Hasher(key.encode()).hexdigest()

@@ -7,6 +7,7 @@
     <root>/<project>/<version>/<number>/<sid>.bin a state
     <root>/<project>/<version>/.stage/<sid>.bin   the same file, or one not committed yet
     <root>/<project>/<version>/.stage/<sid>.toml  its digest until then
+    <root>/<project>/<version>/.stage/.complete   tells that every id of the release has a file here
     <root>/<application>.py                       a descriptor
     <root>/.digests/<application>.toml            its digest
 
@@ -57,8 +58,13 @@ _RELEASE: Final = "release.toml"
 _TAG: Final = "tag.toml"
 _STAGE: Final = ".stage"
 _DIGESTS: Final = ".digests"
+#: Lies in a stage that has every id of its release, so that looking there is enough.
+_IDS: Final = ".complete"
 #: The table of a tag that is ours; ForML ignores it.
 _TABLE: Final = "modelkeep.states"
+_PLAIN: Final = re.compile(r"[1-9][0-9]{0,18}\Z").match
+#: The largest number of a generation.
+LAST: Final = 2**63 - 1
 _DIGEST: Final = re.compile(rb'^([0-9a-f-]{36}) = "(blake3:[0-9a-f]{64})"$', re.MULTILINE)
 
 
@@ -191,10 +197,10 @@ class Registry(_Place, modelkeep.Registry):
         folder = self._folder(project, release)
         # with names only, and no look at what is behind them: at 10,000 generations that is ten times as quick
         names = os.listdir(folder)  # noqa: PTH208  # same
-        numbers = {int(name) for name in names if name.isascii() and name.isdecimal() and name[0] != "0"}
+        numbers = set(map(int, filter(_PLAIN, names)))
         while numbers:
             latest = max(numbers)
-            if os.path.isfile(f"{folder}/{latest}/{_TAG}"):  # noqa: PTH113  # same
+            if latest <= LAST and os.path.isfile(f"{folder}/{latest}/{_TAG}"):  # noqa: PTH113  # same
                 return Generation.Key(latest)
             numbers.remove(latest)
         return None
@@ -208,6 +214,8 @@ class Registry(_Place, modelkeep.Registry):
             partial.mkdir()
             copy = package.copy(partial / _PACKAGE)
             record = lines([("version", str(release)), ("digest", copy.digest)])
+            (partial / _STAGE).mkdir()
+            (partial / _STAGE / _IDS).touch()
             self._disk.create(partial / _RELEASE, seal(_place(project, release), record.encode()))
             self._disk.flush_tree(copy.path)
             self._disk.flush(partial)
@@ -262,6 +270,8 @@ class Registry(_Place, modelkeep.Registry):
         stage = folder / _STAGE
         stage.mkdir(exist_ok=True)
         staged = f"{stage}/{sid}.bin"
+        if not os.path.lexists(f"{stage}/{_IDS}"):
+            self._check_committed(folder, sid, digest(content))
         with self._disk.partial(stage) as partial:
             name = self._disk.create(partial, content)
             try:
@@ -279,6 +289,15 @@ class Registry(_Place, modelkeep.Registry):
         # not flushed, and not atomic: a note that is torn or lost is as good as none
         with open(f"{stage}/{sid}.toml", "wb", buffering=0) as note:  # noqa: PTH123  # quicker than by a Path
             note.write(seal(f"{sid}", name.encode()))
+
+    def _check_committed(self, folder: Path, sid: UUID, name: str) -> None:
+        """Look into all generations for an id, where ForML has made some or the stage was not copied with them."""
+        known = self._staged(folder, sid)
+        if known is not None and known.parent.name != _STAGE and digest_content(known) != name:
+            raise ConflictError(
+                f"{self!r}: state {sid} of {folder.parent.name}/{folder.name} has other bytes already; "
+                "write under a new id"
+            )
 
     def _place(self, partial: Path, staged: str) -> None:
         """Give a file its name, unless another one has it."""
@@ -449,7 +468,7 @@ class Inventory(_Place, modelkeep.Inventory):
         while True:
             try:
                 source = (self._root / f"{application}.py").read_bytes()
-            except FileNotFoundError:
+            except (FileNotFoundError, IsADirectoryError):
                 raise MissingError(f"{self!r} has no application {application}; put its descriptor first") from None
             known = self._digests(application)
             if not known or digest(source) in known:
