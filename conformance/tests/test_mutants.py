@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from modelkeep_conformance.clauses import CLAUSES
 from modelkeep_conformance.mutants import MUTANTS, REFERENCES
 

@@ -117,7 +117,9 @@ CHAPTERS: Final = (
                 "R1",
                 "What is pulled is byte for byte what was pushed (a folder package: the same files, modes and bytes).",
             ),
-            _clause("R2", "Pushing a version again raises ConflictError and changes nothing, whoever the other pusher was."),
+            _clause(
+                "R2", "Pushing a version again raises ConflictError and changes nothing, whoever the other pusher was."
+            ),
             _clause("R3", "Of several racing pushers of one version exactly one wins."),
             _clause("R4", "A failed push leaves nothing visible and may be tried again."),
             _clause("R5", "Pulling an unknown release raises MissingError."),
@@ -251,7 +253,9 @@ CHAPTERS: Final = (
                 _D,
                 kind="both",
             ),
-            _clause("D8", "A read-only store can be listed and read; writing raises StorageError.", _D, _F, kind="both"),
+            _clause(
+                "D8", "A read-only store can be listed and read; writing raises StorageError.", _D, _F, kind="both"
+            ),
             _clause(
                 "D9",
                 "A store with a newer format is refused by name, and an older one still opens.",
@@ -289,9 +293,7 @@ CHAPTERS: Final = (
                 kind="both",
             ),
             _clause("P3", "`repr` names backend and place and shows no secret.", kind="both"),
-            _clause(
-                "P4", "A memory store unpickled in another process says so with a clear error.", kind="both"
-            ),
+            _clause("P4", "A memory store unpickled in another process says so with a clear error.", kind="both"),
         ),
     ),
     Chapter(

@@ -175,12 +175,6 @@ class FileHarness(Harness):
                     path.chmod(modes[path] & 0o7777)
 
 
-def copied(source: Path, target: Path) -> Path:
-    """Copy a store, keeping modes and not hard links, as most tools do."""
-    shutil.copytree(source, target, symlinks=True)
-    return target
-
-
 @dataclasses.dataclass(frozen=True)
 class PatchRegion(Region):
     """Bytes that stand in a file at some places, all of which are changed alike; their number can't change."""
@@ -236,6 +230,4 @@ def keyvalue_items(engine: Engine, project: str, version: str) -> dict[str, str]
         items[key] = f"generation/{int(key.rpartition('/')[2])}"
         for sid, (digest, _) in record(key)["states"].items():
             items[f"blob/{digest.partition(':')[2]}"] = f"state/{sid}"
-    for key in engine.keys("application/"):
-        items[key] = key
-    return items
+    return items | {key: key for key in engine.keys("application/")}

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-import modelkeep
 import pytest
-from modelkeep import Descriptor, Directory, Inventory, Manifest, Package, Registry, Release, Tag, Training, Tuning
+
+import modelkeep
+from modelkeep import Descriptor, Directory, Manifest, Package, Release, Tag, Training, Tuning
+from modelkeep._guard import GuardedInventory, GuardedRegistry
 from modelkeep_conformance.harness import Harness, Region
 
 PROJECT: Final = "alpha"
@@ -107,8 +109,8 @@ class Kit:
         """Remove all that the test made."""
         for path in self._base.iterdir():
             self.harness.forget(path)
-        for path, _, _ in os.walk(self._base):
-            os.chmod(path, 0o755)  # noqa: PTH101  # a str
+        for folder, _, _ in os.walk(self._base):
+            os.chmod(folder, 0o755)  # a str
         shutil.rmtree(self._base)
 
     def times(self, fast: int, soak: int) -> int:
@@ -119,12 +121,12 @@ class Kit:
         """The options that open the store of a folder."""
         return options_for(kind, self.harness.recipe(root or self.root))
 
-    def registry(self, root: Path | None = None) -> Registry:
+    def registry(self, root: Path | None = None) -> GuardedRegistry:
         """A new handle of the store."""
         staging = {"staging": str(self.folder("staging"))}
         return modelkeep.registry(**options_for("registry", {**staging, **self.harness.recipe(root or self.root)}))
 
-    def inventory(self, root: Path | None = None) -> Inventory:
+    def inventory(self, root: Path | None = None) -> GuardedInventory:
         """A new handle of the store."""
         return modelkeep.inventory(**self.options("inventory", root))
 
@@ -203,23 +205,37 @@ class Filled:
         """The source of an application."""
         return f"NAME = {name!r}\n".encode() * 20
 
-    def reads(self, registry: Registry | None, inventory: Inventory | None) -> Iterator[tuple[str, Callable[[], Any], Any]]:
+    def reads(
+        self, registry: GuardedRegistry | None, inventory: GuardedInventory | None
+    ) -> Iterator[tuple[str, Callable[[], Any], Any]]:
         """Each way to read each item: the item, how to read it, what must come out."""
         if registry:
             expected = package().path.read_bytes()
             yield "release", lambda: registry.pull(PROJECT, VERSION).path.read_bytes(), expected
-            yield "release", lambda: (registry.mount(PROJECT, VERSION).path / "toy" / "data.bin").read_bytes(), bytes(range(256))
+            yield (
+                "release",
+                lambda: (registry.mount(PROJECT, VERSION).path / "toy" / "data.bin").read_bytes(),
+                bytes(range(256)),
+            )
             for number, states in self.GENERATIONS.items():
-                yield f"generation/{number}", functools.partial(registry.open, PROJECT, VERSION, number), self.tags[number]
+                yield (
+                    f"generation/{number}",
+                    functools.partial(registry.open, PROJECT, VERSION, number),
+                    self.tags[number],
+                )
                 for each in states:
                     item = f"generation/{number} state/{sid(each)}"
                     yield item, functools.partial(registry.read, PROJECT, VERSION, number, sid(each)), self.state(each)
                     yield item, functools.partial(viewed, registry, number, sid(each)), self.state(each)
         if inventory:
             for name in APPLICATIONS:
-                yield f"application/{name}", functools.partial(lambda name: inventory.get(name).source, name), self.source(name)
+                yield (
+                    f"application/{name}",
+                    functools.partial(lambda name: inventory.get(name).source, name),
+                    self.source(name),
+                )
 
-    def check(self, registry: Registry | None, inventory: Inventory | None) -> None:
+    def check(self, registry: GuardedRegistry | None, inventory: GuardedInventory | None) -> None:
         """Assert that all of it is there, as it was committed."""
         if registry:
             assert PROJECT in registry.projects()
@@ -231,7 +247,7 @@ class Filled:
             assert read() == expected, item
 
 
-def viewed(registry: Registry, generation: int, state: UUID) -> bytes:
+def viewed(registry: GuardedRegistry, generation: int, state: UUID) -> bytes:
     """Copy what a view shows."""
-    with registry.view(PROJECT, VERSION, generation, state) as view:  # type: ignore[arg-type]  # plain keys will do
+    with registry.view(PROJECT, VERSION, generation, state) as view:
         return bytes(view)

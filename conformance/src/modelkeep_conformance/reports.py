@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from modelkeep_conformance import verdict
 from modelkeep_conformance.clauses import CHAPTERS
@@ -32,7 +32,8 @@ def terminal(report: Mapping[str, Any]) -> Iterator[str]:
     """Show the clauses of each chapter, a sign each."""
     for name, mine in report["backends"].items():
         yield ""
-        yield f"{name}: {mine['verdict']} in {mine['seconds']:.0f} s of tests ({', '.join(mine['traits']) or 'no traits'})"
+        traits = ", ".join(mine["traits"]) or "no traits"
+        yield f"{name}: {mine['verdict']} in {mine['seconds']:.0f} s of tests ({traits})"
         for chapter in CHAPTERS:
             signs = " ".join(f"{clause.id}{_SIGNS[mine['clauses'][clause.id]]}" for clause in chapter.clauses)
             yield f"  {chapter.title:12} {signs}"
@@ -70,10 +71,10 @@ def _badge(report: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _junit(report: Mapping[str, Any]) -> str:
-    root = ElementTree.Element("testsuites")
+    root = ET.Element("testsuites")
     for name, mine in report["backends"].items():
         tests = mine["tests"]
-        suite = ElementTree.SubElement(
+        suite = ET.SubElement(
             root,
             "testsuite",
             name=name,
@@ -83,14 +84,14 @@ def _junit(report: Mapping[str, Any]) -> str:
             time=str(mine["seconds"]),
         )
         for test in tests:
-            case = ElementTree.SubElement(
+            case = ET.SubElement(
                 suite, "testcase", classname=" ".join(test["clauses"]), name=test["test"], time=f"{test['seconds']:.3f}"
             )
             if test["result"] == verdict.FAIL:
-                ElementTree.SubElement(case, "failure", message=_last(test["detail"])).text = _clean(test["detail"])
+                ET.SubElement(case, "failure", message=_last(test["detail"])).text = _clean(test["detail"])
             elif test["result"] != verdict.PASS:
-                ElementTree.SubElement(case, "skipped", message=f"{test['result']}: {_last(test['detail'])}")
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
+                ET.SubElement(case, "skipped", message=f"{test['result']}: {_last(test['detail'])}")
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
 
 
 def _clean(text: str) -> str:
@@ -116,8 +117,12 @@ def _page(report: Mapping[str, Any]) -> str:
         f"traits: {', '.join(mine['traits']) or 'none'}{_gaps(mine['gaps'])}</li>"
         for name, mine in found.items()
     )
-    about = ", ".join(f"{key} {html.escape(str(report[key]))}" for key in ("suite", "modelkeep", "python", "platform", "profile"))
-    legend = " ".join(f"<span style='background:{colour}'>&nbsp;{name}&nbsp;</span>" for name, colour in _COLOURS.items())
+    about = ", ".join(
+        f"{key} {html.escape(str(report[key]))}" for key in ("suite", "modelkeep", "python", "platform", "profile")
+    )
+    legend = " ".join(
+        f"<span style='background:{colour}'>&nbsp;{name}&nbsp;</span>" for name, colour in _COLOURS.items()
+    )
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>modelkeep conformance</title>"
         "<style>body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;"
@@ -143,5 +148,3 @@ def _cell(mine: Mapping[str, Any], clause: str) -> str:
     )
     body = f"<details><summary>{result}</summary><ul>{tests}</ul></details>" if tests else f"{result}: no test ran"
     return f"<td style='background:{_COLOURS[result]}'>{body}</td>"
-
-

@@ -58,13 +58,29 @@ def available() -> bool:
 def run(kit: Kit, name: str) -> list[Event]:
     """Trace a process that makes one commit on the filled store of a kit."""
     script = (
-        "import pickle, sys; from modelkeep_conformance.trace import commit; commit(*pickle.loads(sys.stdin.buffer.read()))"
+        "import pickle, sys; from modelkeep_conformance.trace import commit; "
+        "commit(*pickle.loads(sys.stdin.buffer.read()))"
     )
     existing = {os.path.realpath(path) for path in kit.root.rglob("*")}
-    job = pickle.dumps((name, kit.options("registry") if kit.registers else {}, kit.options("inventory") if kit.inventories else {}))
+    job = pickle.dumps(
+        (name, kit.options("registry") if kit.registers else {}, kit.options("inventory") if kit.inventories else {})
+    )
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "log")
-        command = ["strace", "-f", "-qq", "-y", "-s", "4096", "-e", f"trace={_CALLS}", "-e", "signal=none", "-o", str(log)]
+        command = [
+            "strace",
+            "-f",
+            "-qq",
+            "-y",
+            "-s",
+            "4096",
+            "-e",
+            f"trace={_CALLS}",
+            "-e",
+            "signal=none",
+            "-o",
+            str(log),
+        ]
         subprocess.run([*command, sys.executable, "-c", script], input=job, check=True)
         lines = log.read_text("utf-8", "replace").splitlines()
     return _events(lines, kit.root, existing)
@@ -141,7 +157,9 @@ def unflushed(events: list[Event], root: Path) -> set[str]:
                 moved = {path for path in content if f"{path}/".startswith(f"{old}/")}
                 if event.call.startswith("rename"):
                     content -= moved
-                    names = {new + path.removeprefix(old) if f"{path}/".startswith(f"{old}/") else path for path in names}
+                    names = {
+                        new + path.removeprefix(old) if f"{path}/".startswith(f"{old}/") else path for path in names
+                    }
                 content |= {new + path.removeprefix(old) for path in moved}
                 names.add(os.path.dirname(new))
             case "unlink" | "unlinkat" | "rmdir", (path, *_):
@@ -155,4 +173,6 @@ def unflushed(events: list[Event], root: Path) -> set[str]:
 def _expendable(path: str, root: Path) -> bool:
     """Staging areas and lock files hold nothing that a commit promised."""
     parts = Path(path).relative_to(os.path.realpath(root)).parts if Path(path) != Path(os.path.realpath(root)) else ()
-    return any(part in (".stage", "stage") or part.endswith((".stage", ".lock")) or part == "lock.mdb" for part in parts)
+    return any(
+        part in (".stage", "stage") or part.endswith((".stage", ".lock")) or part == "lock.mdb" for part in parts
+    )

@@ -81,7 +81,7 @@ class Collector:
         """Note what became of a test."""
         from modelkeep_conformance.plugin import outcome
 
-        properties = dict(report.user_properties)
+        properties: dict[str, Any] = dict(report.user_properties)
         if "backend" not in properties:
             return
         result, detail = outcome(report)
@@ -128,11 +128,13 @@ class Collector:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """A run that tested nothing, or could not test a core clause, has not succeeded."""
         self._report = self.report()
-        names = [name for name in self._config.getoption("--backend")]
+        names = list(self._config.getoption("--backend"))
         for name in names:
             mine = self._report["backends"].get(name)
             # parts of the suite may be run by themselves; a whole run must be complete
-            if session.exitstatus == pytest.ExitCode.OK and (mine is None or (self._whole() and mine["verdict"] != CONFORMS)):
+            if session.exitstatus == pytest.ExitCode.OK and (
+                mine is None or (self._whole() and mine["verdict"] != CONFORMS)
+            ):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _whole(self) -> bool:
@@ -167,5 +169,3 @@ def recompute(path: Path) -> dict[str, str]:
         }
     except (KeyError, TypeError, OSError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is no conformance report: {error!r}") from error
-
-

@@ -59,7 +59,7 @@ def commit(options: Options, count: int, who: int) -> list[tuple[int, int]]:
 
 
 def complete(registry: Any, generation: int) -> int:
-    """Assert that the tag and states of a generation that `commit` made belong together; return its content's number."""
+    """Assert that tag and states of a generation that `commit` made belong together; return its content's number."""
     closed = registry.open(PROJECT, VERSION, generation)
     assert closed.tuning.score is not None
     mark = int(closed.tuning.score)
@@ -127,5 +127,3 @@ def try_close(options: Options, generation: int) -> str:
     except ConflictError:
         return "conflict"
     return "closed"
-
-

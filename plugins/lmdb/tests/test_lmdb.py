@@ -125,7 +125,7 @@ def test_a_state_id_stays_taken_while_it_moves_from_stage_to_environment(root: P
 def small_cut(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(_engine, "CUT", 10_000)
     monkeypatch.setattr(_engine, "_PART", 3000)
-    yield
+    return
 
 
 @pytest.mark.usefixtures("small_cut")

@@ -163,7 +163,7 @@ def grown(bench: Bench) -> Iterator[Figure]:
 
 def _list(options: dict[str, str], version: str) -> Work:
     folder = Path(options["path"], PROJECT, version)
-    return lambda: os.listdir(folder)  # noqa: PTH208  # the plain call
+    return lambda: os.listdir(folder)  # the plain call
 
 
 def _write(path: Path, content: bytes, *, sync: bool) -> None:

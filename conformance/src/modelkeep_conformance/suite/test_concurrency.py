@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import pytest
+
 from modelkeep import ConflictError, Directory, MissingError
 from modelkeep_conformance import work
 from modelkeep_conformance.kit import PROJECT, VERSION, Kit, content, package, sid, tag
@@ -126,7 +127,10 @@ def test_readers_see_whole_releases_or_none(kit: Kit) -> None:
             except MissingError:
                 listed = []
             for version in listed:
-                assert reader.pull(PROJECT, version).path.read_bytes() == packages[versions.index(version)].path.read_bytes()
+                assert (
+                    reader.pull(PROJECT, version).path.read_bytes()
+                    == packages[versions.index(version)].path.read_bytes()
+                )
             if ended:
                 break
     finally:
@@ -170,7 +174,10 @@ def test_threads_writing_one_id_with_the_same_bytes_all_succeed(kit: Kit, regist
     handles = [kit.registry() for _ in range(6)]
     for number in range(1, kit.times(6, 60) + 1):
         state = content(number, 30_000)
-        assert in_threads([lambda h=h, n=number, s=state: h.write(PROJECT, VERSION, sid(n), s) for h in handles]) == [None] * 6
+        assert (
+            in_threads([lambda h=h, n=number, s=state: h.write(PROJECT, VERSION, sid(n), s) for h in handles])
+            == [None] * 6
+        )
         registry.close(PROJECT, VERSION, number, tag(sid(number)))
         assert registry.read(PROJECT, VERSION, number, sid(number)) == state
 

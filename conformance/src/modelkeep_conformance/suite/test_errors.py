@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import modelkeep
 import pytest
+
+import modelkeep
 from modelkeep import ConflictError, InvalidError, MissingError, Tag
 from modelkeep_conformance.kit import PROJECT, VERSION, Kit, package, sid, tag
 from modelkeep_conformance.suite import clause
@@ -42,7 +43,11 @@ def test_wrong_arguments_of_a_registry_are_invalid_or_missing(kit: Kit, registry
 @clause("E1")
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: repr(wrong)[:12])
 def test_wrong_arguments_of_an_inventory_are_invalid(inventory: Any, wrong: Any) -> None:
-    for call in (lambda: inventory.get(wrong), lambda: inventory.put(wrong), lambda: modelkeep.Descriptor.Handle(wrong)):
+    for call in (
+        lambda: inventory.get(wrong),
+        lambda: inventory.put(wrong),
+        lambda: modelkeep.Descriptor.Handle(wrong),
+    ):
         with pytest.raises(InvalidError):
             call()
     assert inventory.list() == ()

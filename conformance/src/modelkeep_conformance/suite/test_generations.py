@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
 from modelkeep import ConflictError, Directory, InvalidError, MissingError, Tag, Training, Tuning
 from modelkeep_conformance.backends import MUTANT
 from modelkeep_conformance.kit import PROJECT, VERSION, Kit, content, package, sid, tag
@@ -25,10 +26,22 @@ TAGS = [
     Tag(Training(dt.datetime(9999, 12, 31, 23, 59, 59, 999999), 0)),
     Tag(Training(dt.datetime(2024, 3, 31, 2, 30, tzinfo=ZoneInfo("Europe/Prague")), 1)),
     Tag(Training(dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=-9, minutes=-30))), 1)),
-    *(Tag(Training(None, ordinal)) for ordinal in (True, False, 1, 1.0, "1", -(2**63), 2**100, 1e-7, 1e22, -0.0, 5e-324, math.inf)),
-    *(Tag(Training(None, text)) for text in ("\u00fc\U0001f40d", 'a"b\\c', "a\nb\tc\x00\x7f\x1f", "'''", "2023-06-02", "true", "\r\n")),
-    *(Tag(Training(None, each)) for each in (dt.date(2023, 7, 31), dt.time(3, 4, 5), dt.time(3, 4, 5, 6), dt.datetime(2020, 1, 1))),
-    *(Tag(tuning=Tuning(None, score)) for score in (0.0, -0.0, 1e-300, 1.7976931348623157e308, math.inf, -math.inf, math.nan)),
+    *(
+        Tag(Training(None, ordinal))
+        for ordinal in (True, False, 1, 1.0, "1", -(2**63), 2**100, 1e-7, 1e22, -0.0, 5e-324, math.inf)
+    ),
+    *(
+        Tag(Training(None, text))
+        for text in ("\u00fc\U0001f40d", 'a"b\\c', "a\nb\tc\x00\x7f\x1f", "'''", "2023-06-02", "true", "\r\n")
+    ),
+    *(
+        Tag(Training(None, each))
+        for each in (dt.date(2023, 7, 31), dt.time(3, 4, 5), dt.time(3, 4, 5, 6), dt.datetime(2020, 1, 1))
+    ),
+    *(
+        Tag(tuning=Tuning(None, score))
+        for score in (0.0, -0.0, 1e-300, 1.7976931348623157e308, math.inf, -math.inf, math.nan)
+    ),
 ]
 
 
@@ -39,7 +52,9 @@ def _same(left: Tag, right: Tag) -> None:
         for name in vars(one):
             ours, theirs = getattr(one, name), getattr(other, name)
             assert type(ours) is type(theirs)
-            assert repr(ours).replace("datetime.timezone.utc", "UTC") == repr(theirs).replace("datetime.timezone.utc", "UTC")
+            assert repr(ours).replace("datetime.timezone.utc", "UTC") == repr(theirs).replace(
+                "datetime.timezone.utc", "UTC"
+            )
             if isinstance(ours, dt.datetime):
                 assert ours.utcoffset() == theirs.utcoffset()
     assert left.states == right.states
@@ -69,13 +84,20 @@ def test_states_keep_their_order_and_duplicates(kit: Kit, registry: Any) -> None
         assert generation.get(-2) == content(1)
 
 
+_zones = st.integers(-1439, 1439).map(lambda minutes: dt.timezone(dt.timedelta(minutes=minutes)))
 _moments = st.none() | st.datetimes(
-    timezones=st.none() | st.builds(lambda m: dt.timezone(dt.timedelta(minutes=m)), st.integers(-1439, 1439)),
+    timezones=st.none() | _zones,
     min_value=dt.datetime(2, 1, 1),
     max_value=dt.datetime(9998, 12, 31),
 )
 _ordinals = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.times() | _moments
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.dates()
+    | st.times()
+    | _moments
     | st.text(st.characters(exclude_categories=["Cs"]))
     | st.text(string.printable)
 )

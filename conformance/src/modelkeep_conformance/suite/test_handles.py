@@ -4,6 +4,7 @@ import pickle
 from typing import Any
 
 import pytest
+
 from modelkeep import UnsupportedError
 from modelkeep_conformance import work
 from modelkeep_conformance.kit import PROJECT, VERSION, Filled, Kit, content, sid, tag

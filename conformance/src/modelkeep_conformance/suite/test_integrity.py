@@ -1,9 +1,9 @@
 """Damage: every stored byte, each way, is noticed, and siblings are not harmed."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
+
 from modelkeep import ConflictError, CorruptedError, Error, Release
 from modelkeep_conformance.harness import Region
 from modelkeep_conformance.kit import APPLICATIONS, PROJECT, VERSION, Filled, Kit, sid, tag
@@ -23,7 +23,9 @@ def _flip(position: int, bit: int) -> Callable[[bytes], bytes]:
 
 def _flips(kit: Kit, region: Region) -> Iterator[Mutation]:
     size = len(region.load())
-    positions = {0, 1, 2, size // 3, size // 2, size - 2, size - 1} | set(range(0, size, max(size // kit.times(12, 400), 1)))
+    positions = {0, 1, 2, size // 3, size // 2, size - 2, size - 1} | set(
+        range(0, size, max(size // kit.times(12, 400), 1))
+    )
     for number, position in enumerate(sorted(positions)):
         yield f"bit {number % 8} of byte {position % size}", _flip(position, number % 8)
 
@@ -75,7 +77,11 @@ def _damage(kit: Kit, mutations: Callable[[Region, list[Region]], Iterator[Mutat
     regions = kit.regions()
     items = {region.item for region in regions}
     if kit.registers:
-        expected = {"release", *(f"generation/{n}" for n in Filled.GENERATIONS), *(f"state/{sid(n)}" for n in range(1, 6))}
+        expected = {
+            "release",
+            *(f"generation/{n}" for n in Filled.GENERATIONS),
+            *(f"state/{sid(n)}" for n in range(1, 6)),
+        }
         assert expected <= items, f"the harness does not reach {expected - items}"
     if kit.inventories:
         assert {f"application/{name}" for name in APPLICATIONS} <= items, "the harness does not reach applications"

@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import pytest
+
 from modelkeep import Descriptor, MissingError
 from modelkeep_conformance import work
 from modelkeep_conformance.kit import Kit

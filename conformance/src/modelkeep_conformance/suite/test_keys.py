@@ -2,20 +2,84 @@
 
 from typing import Any
 
-import modelkeep
 import pytest
+
+import modelkeep
 from modelkeep import InvalidError, MissingError, Tag
 from modelkeep_conformance.kit import PROJECT, VERSION, Kit, content, package, sid
 from modelkeep_conformance.suite import clause
 
 #: What is no name of a project or an application; much of it would reach outside of a folder.
 HOSTILE = [
-    *("", ".", "..", "../up", "a/../../b", "/etc", "a/b", "a\\b", "C:x", "a\0b", "a\n", " a", "a ", "-a", "a-", "_a", "a_"),
-    *(".stage", ".hidden", "a.", "\u00e4pfel", "a\u0308", "\uff41", "a*", "a?", "a:b", "a b", "%2e%2e", "a" * 4000, "a" * 256),
+    *(
+        "",
+        ".",
+        "..",
+        "../up",
+        "a/../../b",
+        "/etc",
+        "a/b",
+        "a\\b",
+        "C:x",
+        "a\0b",
+        "a\n",
+        " a",
+        "a ",
+        "-a",
+        "a-",
+        "_a",
+        "a_",
+    ),
+    *(
+        ".stage",
+        ".hidden",
+        "a.",
+        "\u00e4pfel",
+        "a\u0308",
+        "\uff41",
+        "a*",
+        "a?",
+        "a:b",
+        "a b",
+        "%2e%2e",
+        "a" * 4000,
+        "a" * 256,
+    ),
 ]
 WRONG_TYPES: list[Any] = [None, 1, b"a", ["a"], {"a": 1}, object()]
-HOSTILE_VERSIONS = ["", "one", "..", "1/0", "1.0/..", "1.0\n", " 1.0", "1.0\0", "\uff11.0", "1.0+a/b", "1." + "0" * 4000, ".stage"]
-HOSTILE_NUMBERS: list[Any] = [0, -1, "0", "-1", "+1", " 1", "1 ", "1_0", "\uff11", "1.0", 1.0, "", "..", "1/2", None, True, 2**80]
+HOSTILE_VERSIONS = [
+    "",
+    "one",
+    "..",
+    "1/0",
+    "1.0/..",
+    "1.0\n",
+    " 1.0",
+    "1.0\0",
+    "\uff11.0",
+    "1.0+a/b",
+    "1." + "0" * 4000,
+    ".stage",
+]
+HOSTILE_NUMBERS: list[Any] = [
+    0,
+    -1,
+    "0",
+    "-1",
+    "+1",
+    " 1",
+    "1 ",
+    "1_0",
+    "\uff11",
+    "1.0",
+    1.0,
+    "",
+    "..",
+    "1/2",
+    None,
+    True,
+    2**80,
+]
 
 
 @clause("K1", "K2")
@@ -84,9 +148,50 @@ def test_a_hostile_application_name_is_invalid_everywhere(kit: Kit, inventory: A
 
 #: Names that some store could take for one another.
 ALIASES = [
-    *("a", "A", "a-b", "a_b", "a.b", "a-b-c", "ab", "a1", "a01", "a.1", "a.py", "con", "CON", "nul", "aux.h", "0", "00"),
-    *("x" * 199 + "a", "x" * 199 + "b", "x" * 198, "release", "generation", "state", "blob", "format", "application", "stage"),
-    *("package.4ml", "tag.toml", "release.toml", "latest", "index", "1.0", "modelkeep", "__pycache__0", "None", "true", "E1e5"),
+    *(
+        "a",
+        "A",
+        "a-b",
+        "a_b",
+        "a.b",
+        "a-b-c",
+        "ab",
+        "a1",
+        "a01",
+        "a.1",
+        "a.py",
+        "con",
+        "CON",
+        "nul",
+        "aux.h",
+        "0",
+        "00",
+    ),
+    *(
+        "x" * 199 + "a",
+        "x" * 199 + "b",
+        "x" * 198,
+        "release",
+        "generation",
+        "state",
+        "blob",
+        "format",
+        "application",
+        "stage",
+    ),
+    *(
+        "package.4ml",
+        "tag.toml",
+        "release.toml",
+        "latest",
+        "index",
+        "1.0",
+        "modelkeep",
+        "__pycache__0",
+        "None",
+        "true",
+        "E1e5",
+    ),
 ]
 
 
@@ -109,7 +214,22 @@ def test_different_projects_never_alias(kit: Kit, registry: Any) -> None:
 
 
 #: Versions that some store could take for one another.
-VERSIONS = ["0", "0.1", "1.1", "1.10", "1.1.1", "1.1a1", "1.1.post1", "1.1.dev1", "1!1.1", "1.1+a", "1.1+a.b", "1.1+ab", "11", "111"]
+VERSIONS = [
+    "0",
+    "0.1",
+    "1.1",
+    "1.10",
+    "1.1.1",
+    "1.1a1",
+    "1.1.post1",
+    "1.1.dev1",
+    "1!1.1",
+    "1.1+a",
+    "1.1+a.b",
+    "1.1+ab",
+    "11",
+    "111",
+]
 
 
 @clause("K3")

@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import pytest
+
 from modelkeep import Directory, MissingError, Package, Tag
 from modelkeep_conformance.kit import APPLICATIONS, PROJECT, VERSION, Filled, Kit, could_not_run, package, sid, tag
 from modelkeep_conformance.suite import clause
@@ -41,7 +42,20 @@ def test_projects_ascend_by_name(registry: Any) -> None:
 
 @clause("L2")
 def test_versions_ascend_as_versions_do(registry: Any) -> None:
-    ascending = ["1.0.dev1", "1.0a1", "1.0rc1", "1.0", "1.0+local", "1.0.post1", "1.1", "1.9", "1.10", "2", "10.0", "1!0.1"]
+    ascending = [
+        "1.0.dev1",
+        "1.0a1",
+        "1.0rc1",
+        "1.0",
+        "1.0+local",
+        "1.0.post1",
+        "1.1",
+        "1.9",
+        "1.10",
+        "2",
+        "10.0",
+        "1!0.1",
+    ]
     shuffled = random.Random(3).sample(ascending, len(ascending))
     for version in shuffled:
         registry.push(package(version=version))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from modelkeep import ConflictError, Error, InvalidError, Manifest, Package
 from modelkeep_conformance.kit import PROJECT, VERSION, Kit, package
 from modelkeep_conformance.processes import in_threads
@@ -35,7 +36,12 @@ def test_a_file_package_is_pulled_byte_for_byte(kit: Kit, registry: Any) -> None
 @clause("R1")
 def test_a_folder_package_is_pulled_as_the_same_folder(kit: Kit, registry: Any) -> None:
     source = kit.folder("source")
-    files = {"toy/__init__.py": b"", "toy/deep/er/data": bytes(range(256)) * 300, "zeros": b"\0" * (70 << 20), "\u00e4 b.txt": b"x"}
+    files = {
+        "toy/__init__.py": b"",
+        "toy/deep/er/data": bytes(range(256)) * 300,
+        "zeros": b"\0" * (70 << 20),
+        "\u00e4 b.txt": b"x",
+    }
     for name, text in files.items():
         path = source / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +64,10 @@ def test_a_package_of_forml_is_read_without_running_it(kit: Kit, registry: Any) 
     trap = kit.folder("trap") / "sprung"
     path = kit.folder("packages") / "forml.4ml"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("__4ml__.py", f"NAME = {PROJECT!r}\nVERSION = '1.0'\nPACKAGE = 'toy'\nMODULES = {{}}\nopen({str(trap)!r}, 'w')\n")
+        archive.writestr(
+            "__4ml__.py",
+            f"NAME = {PROJECT!r}\nVERSION = '1.0'\nPACKAGE = 'toy'\nMODULES = {{}}\nopen({str(trap)!r}, 'w')\n",
+        )
         archive.writestr("toy/__init__.py", "")
     registry.push(Package(path))
     assert registry.pull(PROJECT, VERSION).path.read_bytes() == path.read_bytes()
@@ -119,7 +128,9 @@ def test_a_package_that_changed_since_it_was_opened_is_not_pushed(kit: Kit, regi
 
 @clause("R6")
 @pytest.mark.parametrize("folder", [False, True])
-def test_editing_what_was_pushed_pulled_or_mounted_changes_nothing_stored(kit: Kit, registry: Any, *, folder: bool) -> None:
+def test_editing_what_was_pushed_pulled_or_mounted_changes_nothing_stored(
+    kit: Kit, registry: Any, *, folder: bool
+) -> None:
     original = package(folder=folder)
     source = original.copy(kit.folder("packages") / "mine")
     registry.push(source)

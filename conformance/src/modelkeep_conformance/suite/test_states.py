@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import pytest
+
 from modelkeep import ConflictError, InvalidError, MissingError, Tag
 from modelkeep_conformance.kit import PROJECT, VERSION, Kit, content, package, sid, tag, viewed
 from modelkeep_conformance.suite import clause
@@ -97,7 +98,9 @@ def test_every_size_round_trips(kit: Kit, registry: Any) -> None:
     registry.push(package())
     states = {}
     for number, size in enumerate(SIZES):
-        for kind, make in enumerate((os.urandom, lambda size: b"\0" * size, lambda size: bytes(range(256)) * (size // 256 + 1))):
+        for kind, make in enumerate(
+            (os.urandom, lambda size: b"\0" * size, lambda size: bytes(range(256)) * (size // 256 + 1))
+        ):
             states[sid(10 * number + kind)] = make(size)[:size]
     for each, state in states.items():
         registry.write(PROJECT, VERSION, each, state)
@@ -121,7 +124,9 @@ def test_large_states_round_trip(kit: Kit, registry: Any) -> None:
 
 
 @clause("S5")
-@pytest.mark.parametrize("state", [b"\n", b"\r\n", b"\xff\xfe", b"\0", b"# blake3:" + b"0" * 64 + b"\n", b"PK\x03\x04", b"\x28\xb5\x2f\xfd"])
+@pytest.mark.parametrize(
+    "state", [b"\n", b"\r\n", b"\xff\xfe", b"\0", b"# blake3:" + b"0" * 64 + b"\n", b"PK\x03\x04", b"\x28\xb5\x2f\xfd"]
+)
 def test_contents_that_look_like_something_round_trip(registry: Any, state: bytes) -> None:
     registry.push(package())
     _commit(registry, 1, s1=state, s2=state * 2)
@@ -154,7 +159,9 @@ def test_any_contiguous_buffer_is_accepted(kit: Kit, registry: Any) -> None:
 
 @clause("S6", "E1")
 @pytest.mark.parametrize(
-    "state", ["text", None, 1, [1, 2], memoryview(b"abcdef")[::2], object(), {"a": 1}], ids=lambda state: type(state).__name__
+    "state",
+    ["text", None, 1, [1, 2], memoryview(b"abcdef")[::2], object(), {"a": 1}],
+    ids=lambda state: type(state).__name__,
 )
 def test_what_is_no_contiguous_buffer_is_invalid(registry: Any, state: Any) -> None:
     registry.push(package())

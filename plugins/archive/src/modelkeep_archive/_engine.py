@@ -62,21 +62,21 @@ class Engine(keyvalue.Engine):
     @contextlib.contextmanager
     def view(self, key: str) -> Iterator[memoryview | None]:
         """Look at a value: a blob in memory of its own, which goes back to the system with the view."""
-        found = self._frames(key) if key.startswith(_BLOB) else None
-        if found is None or found[1].size == 0:
+        try:
+            found = self._frames(key) if key.startswith(_BLOB) else None
+            memory = None
+            if found is not None and found[1].size:
+                memory = mmap.mmap(-1, found[1].size)
+                with memoryview(memory) as out:
+                    decompress(found[0].read, found[1], out, self._threads)
+        except DamagedError:
+            memory = None
+        if memory is None:
             with super().view(key) as value:
                 yield value
             return
-        source, frames = found
-        memory = mmap.mmap(-1, frames.size)
         with lend(memory) as value:
-            try:
-                with memoryview(memory) as out:
-                    decompress(source.read, frames, out, self._threads)
-                sound = True
-            except DamagedError:
-                sound = False
-            yield value if sound else memoryview(b"")
+            yield value
 
     def part(self, key: str, start: int, stop: int) -> bytes | None:
         """Get a part of a blob, decompressing no more than the frames that it is in.

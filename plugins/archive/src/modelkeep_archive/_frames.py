@@ -59,8 +59,10 @@ class Frames:
                 raise DamagedError
             if not 0 < found.chunk <= _LARGEST or len(found.frames) != -(-found.size // found.chunk):
                 raise DamagedError
-            # what zstd makes of a chunk at least and at most; so a short file can not stand for any length
-            if not all(found.chunk >> 15 <= each <= found.chunk + (found.chunk >> 6) + 64 for each in found.frames):
+            # what zstd makes of a chunk at least and at most: so a short file can not stand for any length
+            if any(each < found.chunk >> 15 for each in found.frames[:-1]):
+                raise DamagedError
+            if any(each > found.chunk + (found.chunk >> 6) + 64 for each in found.frames):
                 raise DamagedError
             if len(found.digests) != _HEX * len(found.frames):
                 raise DamagedError

@@ -197,9 +197,11 @@ class Index:
 
     def _replay(self) -> None:
         """Make the index again from the lists of all commits."""
+        whole = Index(self.source, 0, self.end)
         for commit, _ in follow(self.source, len(_format.HEAD), self.end):
-            self._add(commit, self._lists.get(commit))
-        # last, and looked at first: a thread that sees the runs still comes here itself
+            whole._add(commit, self._lists.get(commit))  # noqa: SLF001  # of the same class
+        # the runs last, since they are looked at first: a thread that sees them still comes here itself
+        self._lost, self._lists, self._recent = whole._lost, whole._lists, whole._recent  # noqa: SLF001
         self._runs = {}
 
     def _missing(self, what: str) -> None:
