@@ -18,7 +18,7 @@ from typing import Any, Final
 from modelkeep import Error
 
 #: For how long any part of a test may take, in seconds; reaching it is a failure, not a pace.
-PATIENCE: Final = 120.0
+PATIENCE: Final = 60.0
 
 
 class ChildFailedError(AssertionError):
@@ -138,9 +138,23 @@ def forked(work: Callable[[], Any], *, unprivileged: bool = False, kill_at: int 
         finally:
             os._exit(code)
     os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        content = pipe.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    hung = threading.Event()
+
+    def end() -> None:
+        hung.set()
+        os.kill(pid, signal.SIGKILL)
+
+    watchdog = threading.Timer(PATIENCE, end)
+    watchdog.start()
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            content = pipe.read()
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        watchdog.cancel()
+        watchdog.join()
+    if hung.is_set():
+        raise ChildFailedError("a child made by fork hangs")
     if status == -signal.SIGKILL:
         return KILLED
     if status != 0:

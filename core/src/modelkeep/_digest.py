@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,17 @@ PREFIX: Final = "blake3:"
 _PARALLEL: Final = 4 << 20
 
 Hasher = blake3
+
+_threads = blake3.AUTO
+
+
+def _hash_alone() -> None:
+    # the threads that BLAKE3 keeps for large data do not exist in a child made by fork: it would wait for them forever
+    global _threads  # noqa: PLW0603  # one setting for the process
+    _threads = 1
+
+
+os.register_at_fork(after_in_child=_hash_alone)
 
 
 def octets(data: Buffer) -> memoryview:
@@ -64,5 +76,6 @@ def lend(data: Buffer) -> Iterator[memoryview]:
 
 def digest(data: bytes | memoryview | mmap.mmap) -> str:
     """Return `blake3:<hex>` of flat bytes."""
-    threads = blake3.AUTO if len(data) >= _PARALLEL else 1
-    return PREFIX + blake3(data, max_threads=threads).hexdigest()
+    if len(data) < _PARALLEL:
+        return PREFIX + blake3(data).hexdigest()
+    return PREFIX + blake3(data, max_threads=_threads).hexdigest()

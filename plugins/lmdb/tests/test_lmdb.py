@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -102,30 +102,29 @@ def test_ten_states_are_one_transaction(root: Path, package: Package) -> None:
 def test_a_staged_state_that_power_loss_tore_is_noticed_and_can_be_written_again(root: Path, package: Package) -> None:
     release = release_of(root, package)
     sid, state = uuid4(), os.urandom(5000)
-    release.registry.write(PROJECT, "1.0", sid, state)
+    release.registry.write(release.project, release.key, sid, state)
     (blob,) = (root / "stage" / "blob").iterdir()
     blob.write_bytes(state[:4096])
     with pytest.raises(modelkeep.CorruptedError, match="Write it again"):
         release.put(Tag(states=(sid,)))
     assert release.list() == ()
-    release.registry.write(PROJECT, "1.0", sid, state)
+    release.registry.write(release.project, release.key, sid, state)
     assert release.put(Tag(states=(sid,))).get(0) == state
 
 
 def test_a_state_id_stays_taken_while_it_moves_from_stage_to_environment(root: Path, package: Package) -> None:
     release = release_of(root, package)
     registry, sid = release.registry, uuid4()
-    registry.write(PROJECT, "1.0", sid, b"first")
+    registry.write(release.project, release.key, sid, b"first")
     release.put(Tag(states=(sid,)))
     with pytest.raises(modelkeep.ConflictError):
-        registry.write(PROJECT, "1.0", sid, b"second")
+        registry.write(release.project, release.key, sid, b"second")
 
 
 @pytest.fixture
-def small_cut(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_engine, "CUT", 10_000)
     monkeypatch.setattr(_engine, "_PART", 3000)
-    return
 
 
 @pytest.mark.usefixtures("small_cut")

@@ -248,6 +248,23 @@ def test_a_handle_opened_before_a_fork_works_in_both(kit: Kit, registry: Any, *,
 
 
 @clause("X8")
+def test_large_states_pass_before_and_after_a_fork(kit: Kit, registry: Any) -> None:
+    """Libraries keep threads for large data, which a child made by fork has not got."""
+    registry.push(package())
+    state = b"large " * (2 << 20)
+    registry.write(PROJECT, VERSION, sid(1), state)
+    registry.close(PROJECT, VERSION, 1, tag(sid(1)))
+
+    def child() -> bool:
+        registry.write(PROJECT, VERSION, sid(2), state + b"!")
+        registry.close(PROJECT, VERSION, 2, tag(sid(2)))
+        return bool(registry.read(PROJECT, VERSION, 2, sid(2)) == state + b"!")
+
+    assert forked(child) is True
+    assert registry.read(PROJECT, VERSION, 1, sid(1)) == state
+
+
+@clause("X8")
 def test_children_of_several_forks_commit_with_their_parent(kit: Kit, registry: Any) -> None:
     registry.push(package())
     release = Directory(registry).get(PROJECT).get(VERSION)

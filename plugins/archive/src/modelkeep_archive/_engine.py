@@ -171,7 +171,7 @@ class Engine(keyvalue.Engine):
             if index.place(need) is None:
                 raise self._lost(need)
         draft = Draft(index, self._level)
-        _fill(draft, index, key, value, blobs)
+        _fill(draft, index, key, value, blobs=blobs, get=index.get)
         for need, record in records.items():
             draft.record(need, record)
         draft.append(fd, sync=self._sync)
@@ -308,9 +308,17 @@ def _blob_record(index: Index, key: str) -> Any:
         raise DamagedError from None
 
 
-def _fill(draft: Draft, index: Index, key: str, value: bytes, blobs: dict[str, tuple[Source, Frames]]) -> None:
+def _fill(
+    draft: Draft,
+    index: Index,
+    key: str,
+    value: bytes,
+    *,
+    blobs: dict[str, tuple[Source, Frames]],
+    get: Callable[[str], bytes | None],
+) -> None:
     """Put a record into a draft, its members and blobs that are new."""
-    for name, content in _tree.members(key, value, index.get):
+    for name, content in _tree.members(key, value, get):
         if isinstance(content, bytes):
             draft.file(name, content)
         elif content in draft.names:
@@ -347,7 +355,7 @@ def _move(draft: Draft, index: Index, target: Index, key: str) -> None:
         if found is None:
             raise CorruptedError(f"The archive {index.source.path} has lost {need}, which {key} needs")
         blobs[need] = found
-    _fill(draft, target, key, value, blobs)
+    _fill(draft, target, key, value, blobs=blobs, get=index.get)
 
 
 def _name(key: str) -> str:

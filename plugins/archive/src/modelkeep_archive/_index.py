@@ -199,9 +199,9 @@ class Index:
         """Make the index again from the lists of all commits."""
         whole = Index(self.source, 0, self.end)
         for commit, _ in follow(self.source, len(_format.HEAD), self.end):
-            whole._add(commit, self._lists.get(commit))  # noqa: SLF001  # of the same class
+            whole._add(commit, self._lists.get(commit))
         # the runs last, since they are looked at first: a thread that sees them still comes here itself
-        self._lost, self._lists, self._recent = whole._lost, whole._lists, whole._recent  # noqa: SLF001
+        self._lost, self._lists, self._recent = whole._lost, whole._lists, whole._recent
         self._runs = {}
 
     def _missing(self, what: str) -> None:
