@@ -8,7 +8,10 @@ import pytest
 
 from modelkeep_conformance import clauses
 from modelkeep_conformance.clauses import CHAPTERS, CLAUSES, TRAITS
+from modelkeep_conformance.mutants import REFERENCES
 
+#: A backend that comes with the suite.
+REFERENCE = next(iter(REFERENCES))
 PAGE = Path(__file__).parents[1] / "CONTRACT.md"
 
 
@@ -33,7 +36,8 @@ def tested(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "class Note:\n"
         "    def pytest_collection_modifyitems(self, items):\n"
         "        print('CLAUSES', *{c for item in items for m in item.iter_markers('clause') for c in m.args})\n"
-        "arguments = ['--pyargs', 'modelkeep_conformance', '--import-mode=importlib', '--backend=reference', '--collect-only', '-q']\n"
+        "arguments = ['--pyargs', 'modelkeep_conformance', '--import-mode=importlib', '--collect-only', '-q']\n"
+        f"arguments.append('--backend={REFERENCE}')\n"
         "raise SystemExit(pytest.main(arguments, plugins=[Note()]))"
     )
     folder = tmp_path_factory.mktemp("collect")

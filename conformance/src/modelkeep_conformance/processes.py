@@ -147,8 +147,8 @@ def forked(work: Callable[[], Any], *, unprivileged: bool = False, kill_at: int 
     watchdog = threading.Timer(PATIENCE, end)
     watchdog.start()
     try:
-        with os.fdopen(reading, "rb") as pipe:
-            content = pipe.read()
+        with os.fdopen(reading, "rb") as answer:
+            content = answer.read()
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     finally:
         watchdog.cancel()

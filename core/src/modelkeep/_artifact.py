@@ -51,13 +51,19 @@ class Artifact:
         name = self.manifest.modules.get(module, f".{module}")
         name = f"{package}{name}" if name.startswith(".") else name
         folder = self.path.absolute()
-        roots = {path.name.partition(".")[0] for path in folder.iterdir() if path.is_dir() or path.suffix == ".py"}
+        try:
+            roots = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+        except OSError as error:
+            raise MissingError(
+                f"The installation {folder} can not be read, mount the release again: {error}"
+            ) from error
         if hidden := roots & sys.stdlib_module_names:
             raise InvalidError(
                 f"{self.manifest.name} {self.manifest.version} would hide standard modules: {', '.join(sorted(hidden))}"
             )
         with _importing:
-            _enter(str(folder), roots)
+            top = name.partition(".")[0]
+            _enter(str(folder), top if top in roots or (folder / top).is_dir() else None)
             try:
                 return importlib.import_module(name)
             except ModuleNotFoundError as error:
@@ -69,18 +75,30 @@ class Artifact:
                 raise
 
 
-def _enter(folder: str, roots: set[str]) -> None:
-    """Let a folder be the one that modules of these names are imported from."""
+def _enter(folder: str, top: str | None) -> None:
+    """Let a folder be the one that modules are imported from; the package of a top-level name comes from nowhere else."""
     left = _entered - {folder}
     _entered.clear()
     _entered.add(folder)
     sys.path[:] = [folder, *(path for path in sys.path if path not in left and path != folder)]
     for name, module in list(sys.modules.items()):
-        origin = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), None) or ""
-        strange = name.partition(".")[0] in roots and not _below(origin, folder)
+        origin = _origin(module)
+        strange = name.partition(".")[0] == top and not _below(origin, folder)
         if strange or any(_below(origin, each) for each in left):
             del sys.modules[name]
     importlib.invalidate_caches()
+
+
+def _origin(module: object) -> str:
+    """Where a module was loaded from; what is there instead of a module, or is loaded on demand, is not touched."""
+    known = getattr(module, "__dict__", {}) if isinstance(module, ModuleType) else {}
+    path = known.get("__file__")
+    if path is None:
+        try:
+            path = next(iter(known.get("__path__", ())), None)
+        except Exception:  # whatever a strange module has there
+            path = None
+    return path if isinstance(path, str) else ""
 
 
 def _below(path: str, folder: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -51,7 +52,8 @@ def octets(data: Buffer) -> memoryview:
     try:
         if type(data) is memoryview and data.readonly and data.format == "B" and data.ndim == 1 and data.contiguous:
             return data
-        if "O" in memoryview(data).format:
+        # names of fields stand between colons
+        if "O" in re.sub(":[^:]*:", "", memoryview(data).format):
             raise InvalidError("An array of Python objects has no bytes of its own; pickle it")
         return PickleBuffer(data).raw().toreadonly()
     except (TypeError, BufferError, ValueError) as error:

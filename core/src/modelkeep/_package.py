@@ -225,7 +225,11 @@ def _path(path: str | os.PathLike[str]) -> Path:
         os.fsencode(found)
     except (TypeError, ValueError) as error:
         raise InvalidError(f"The path of a package is a str or Path, not {shown(path)}: {error}") from error
-    if "\0" in str(found) or found.absolute().name in ("", ".."):
+    try:
+        name = found.absolute().name
+    except OSError as error:
+        raise StorageError(f"The working folder is gone, so {shown(path)} is nowhere: {error}") from error
+    if "\0" in str(found) or name in ("", ".."):
         raise InvalidError(f"Not the path of a package: {shown(path)}")
     return found
 

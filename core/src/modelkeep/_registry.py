@@ -17,7 +17,7 @@ from modelkeep._artifact import Artifact
 from modelkeep._errors import InvalidError, MissingError
 from modelkeep._key import GenerationKey, ProjectKey, ReleaseKey, shown
 from modelkeep._package import Package
-from modelkeep._scratch import scratch
+from modelkeep._scratch import discard_scratch, scratch
 from modelkeep._tag import Tag
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Registry(ABC):
             fresh = package.install(folder / f"{release.canonical}-{uuid4().hex}")
             shared = folder / f"{release.canonical}-{package.digest.rpartition(':')[2]}"
         finally:
-            _content.discard(package.path.parent)
+            discard_scratch(package.path.parent)
         with contextlib.suppress(OSError, InvalidError):
             if not shared.exists():
                 fresh.path.rename(shared)

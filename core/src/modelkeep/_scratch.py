@@ -15,6 +15,14 @@ def scratch() -> Path:
     return Path(tempfile.mkdtemp(dir=_Root.of_process()))
 
 
+def discard_scratch(folder: Path) -> None:
+    """Remove a folder that `scratch` made in this process; leave any other one alone."""
+    from modelkeep._content import discard
+
+    if _Root.path is not None and folder.parent == Path(_Root.path):
+        discard(folder)
+
+
 class _Root:
     path: str | None = None
     pid: int | None = None

@@ -810,7 +810,7 @@ def test_a_packed_archive_has_all_that_is_named_and_nothing_else(path: Path, pac
     assert unpack(path) == before
     release = opened(path).get("1.0")
     assert [release.get(number).tag for number in release.list()] == tags
-    assert release.package.path.read_bytes() == package.path.read_bytes()
+    assert release.package().path.read_bytes() == package.path.read_bytes()
     assert modelkeep.inventory(provider="archive", path=str(path)).get("shop").source == b"x = 2"
     # what waited in the stage is still there
     assert release.put(Tag(states=[sid])).get(0) == b"later" * 100

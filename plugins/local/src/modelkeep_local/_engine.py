@@ -20,7 +20,7 @@ _CHUNK: Final = 16 << 20
 #: From this size on, a file is flushed while it is hashed.
 _LARGE: Final = 1 << 18
 #: What a file system answers that gives a file no second name, or no more of them.
-UNLINKABLE: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EXDEV})
+UNLINKABLE: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EXDEV, errno.ENOSYS})
 #: Ends the names of files that are being written.
 PARTIAL: Final = ".partial"
 
