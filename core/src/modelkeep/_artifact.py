@@ -55,7 +55,8 @@ class Artifact:
             roots = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
         except OSError as error:
             raise MissingError(
-                f"The installation {folder} can not be read, mount the release again: {error}"
+                f"The installation of {self.manifest.name} {self.manifest.version} at {folder} can not be read: {error}. "
+                "Mount the release again"
             ) from error
         if hidden := roots & sys.stdlib_module_names:
             raise InvalidError(
@@ -76,7 +77,7 @@ class Artifact:
 
 
 def _enter(folder: str, top: str | None) -> None:
-    """Let a folder be the one that modules are imported from; the package of a top-level name comes from nowhere else."""
+    """Let a folder be the one that modules are imported from; the package of a top name comes from nowhere else."""
     left = _entered - {folder}
     _entered.clear()
     _entered.add(folder)

@@ -77,7 +77,10 @@ class _Call:
         if error is None:
             if after := hooks.wanted(f"after_{self.action}"):
                 self._observe(after)
-        elif isinstance(error, Exception) and not isinstance(error, Error | MemoryError):
+        elif isinstance(error, Error):
+            if (text := self.guard.redact(str(error))) != str(error):
+                raise type(error)(text) from None
+        elif isinstance(error, Exception) and not isinstance(error, MemoryError):
             key = "/".join(str(self.keys[name]) for name in _KEYS if name in self.keys)
             what = f"{self.action} {key}".rstrip()
             message = self.guard.redact(f"{what} failed in {self.guard!r}: {type(error).__name__}: {error}")
