@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from modelkeep_conformance import trace
 from modelkeep_conformance.clauses import CLAUSES
 from modelkeep_conformance.mutants import MUTANTS, REFERENCES
 
@@ -56,11 +57,18 @@ def test_every_mutant_breaks_a_clause_and_tells_how() -> None:
 def test_every_mutant_fails_a_test_of_its_clause(mutants: Any) -> None:
     survivors = []
     for name, mutant in MUTANTS.items():
+        if mutant.clause == "D5" and not trace.available():
+            continue  # told by the test below
         tests = mutants.get(f"mutant:{name}", {"tests": []})["tests"]
         failed = [test for test in tests if test["result"] == "fail" and mutant.clause in test["clauses"]]
         if not failed:
             survivors.append(f"{name} ({mutant.defect}): {[(test['test'], test['result']) for test in tests][:5]}")
     assert not survivors, "\n".join(survivors)
+
+
+def test_flushes_can_be_traced_here() -> None:
+    if not trace.available():
+        pytest.skip("strace is not installed, or may not trace: what is not flushed goes unnoticed on this machine")
 
 
 def test_no_mutant_fails_by_accident(mutants: Any) -> None:

@@ -244,6 +244,7 @@ CHAPTERS: Final = (
                 _D,
                 _F,
                 kind="both",
+                core=False,
             ),
             _clause("D6", "A store moved or copied to another path works there.", _D, _F, kind="both"),
             _clause(

@@ -55,7 +55,7 @@ class Artifact:
             roots = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
         except OSError as error:
             raise MissingError(
-                f"The installation of {self.manifest.name} {self.manifest.version} at {folder} can not be read: {error}. "
+                f"The installation of {self.manifest.name} {self.manifest.version} can not be read: {error}. "
                 "Mount the release again"
             ) from error
         if hidden := roots & sys.stdlib_module_names:

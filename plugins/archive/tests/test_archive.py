@@ -389,7 +389,7 @@ def test_what_was_put_behind_the_end_is_cut(path: Path, release: Release) -> Non
     unpack(path)
 
 
-def test_a_commit_whose_announcement_was_lost_is_finished(path: Path, release: Release) -> None:
+def test_a_commit_is_there_when_its_announcement_is(path: Path, release: Release) -> None:
     """Power may go while the last two writes reach the disk, in any order; both are one flush."""
     grow(release, 1)
     index = Engine(path)._now()
@@ -399,7 +399,7 @@ def test_a_commit_whose_announcement_was_lost_is_finished(path: Path, release: R
     end, whole = end_of(path), path.read_bytes()
     hidden = len(whole) - index.end - _format.TAIL - 8
     head = before[index.end : index.end + _format.TAIL] + _format.hole(hidden)
-    tail = _format.tail(end, index.commit, index.end)
+    tail = _format.tail(end, index.start, index.commit, index.end)
     for first in (True, False):
         for last in (True, False):
             content = bytearray(whole)
@@ -409,10 +409,10 @@ def test_a_commit_whose_announcement_was_lost_is_finished(path: Path, release: R
                 content[end:] = tail
             path.write_bytes(content)
             unpack(path)
-            check(path, 1 + (first or last))
-            grow(opened(path).get("1.0"), 2 + (first or last))
-            check(path, 2 + (first or last))
-            assert len([name for name in unpack(path) if name.endswith(".bin")]) == 2 + (first or last)
+            check(path, 1 + first)
+            grow(opened(path).get("1.0"), 2 + first)
+            check(path, 2 + first)
+            assert len([name for name in unpack(path) if name.endswith(".bin")]) == 2 + first
 
 
 def test_a_flip_of_any_byte_is_told_or_harmless(path: Path, package: Package, tmp_path: Path) -> None:
@@ -632,7 +632,7 @@ def archive(*contents: bytes, kinds: bytes = b"C") -> bytes:
         body += _format.pack(bytes([kind]), at, content)
     body += _format.blank(-(start + _format.ANNOUNCEMENT + len(body)) % _format.ALIGNMENT)
     end = start + _format.ANNOUNCEMENT + len(body)
-    return _format.HEAD + _format.announcement(start, at, end) + body + _format.tail(end, at, end)
+    return _format.HEAD + _format.announcement(start, at, end) + body + _format.tail(end, start, at, end)
 
 
 @SLOW

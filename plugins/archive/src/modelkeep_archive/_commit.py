@@ -142,11 +142,10 @@ class Draft:
         self._add(record)
         self._add(_format.blank(-self._at % _format.ALIGNMENT))
         start, end = self._index.end, self._at
-        before = self._index.commit, start
         _clean(fd, self._index)
         try:
             hidden = _Hidden(fd, start + _format.TAIL, end + _format.TAIL)
-            hidden.write(_format.tail(end, *before), end)
+            hidden.write(_tail(self._index, end), end)
             at = start + _format.ANNOUNCEMENT
             for part in self._parts:
                 at += hidden.write(part, at) if isinstance(part, bytes) else hidden.copy(*part, at)
@@ -157,19 +156,25 @@ class Draft:
             os.ftruncate(fd, start + _format.TAIL)
             raise
         _write(fd, _format.announcement(start, commit, end), start)
-        _write(fd, _format.tail(end, commit, end), end)
+        _write(fd, _format.tail(end, start, commit, end), end)
         _flush(fd, sync=sync)
 
 
+def _tail(index: Index, place: int) -> bytes:
+    """A tail that points to the last commit."""
+    return _format.tail(place, index.start, index.commit or index.end, index.end)
+
+
 def _clean(fd: int, index: Index) -> None:
-    """Cut what a writer left behind the last commit when it died, and finish that commit if it could not."""
-    tail = _format.tail(index.end, index.commit, index.end)
+    """Cut what a writer left behind the last commit when it died."""
+    tail = _tail(index, index.end)
     if os.pread(fd, len(tail), index.end) != tail:
         _write(fd, tail, index.end)
     if os.fstat(fd).st_size != index.end + len(tail):
         os.ftruncate(fd, index.end + len(tail))
     if index.commit:
         announcement = _format.announcement(index.start, index.commit, index.end)
+        # damaged, if it is another one
         if os.pread(fd, len(announcement), index.start) != announcement:
             _write(fd, announcement, index.start)
 

@@ -216,7 +216,7 @@ class Engine(keyvalue.Engine):
         if self._now() is None:
             raise StorageError(f"There is no archive at {self.place}")
         with self._writing() as (_, index), self._stage.partial() as (path, file):
-            file.write(_format.HEAD + _format.tail(len(_format.HEAD), 0, len(_format.HEAD)))
+            file.write(_format.HEAD + _format.EMPTY)
             file.flush()
             target = Index(Source(str(path)), 0, len(_format.HEAD))
             keys = sorted(index.keys(""), key=lambda key: (key.startswith("generation/"), key))
@@ -248,7 +248,7 @@ class Engine(keyvalue.Engine):
         place = Path(self.place)
         missing = [folder for folder in place.parents if not folder.exists()]
         with self._stage.partial() as (path, file):
-            file.write(_format.HEAD + _format.tail(len(_format.HEAD), 0, len(_format.HEAD)))
+            file.write(_format.HEAD + _format.EMPTY)
             file.flush()
             if self._sync:
                 os.fsync(file.fileno())
@@ -280,11 +280,11 @@ def _opened(path: str) -> Index:
     source = Source(path)
     _format.check_head(source.read(0, len(_format.HEAD)), path)
     size = source.size
-    commit, end = _format.pointed(size, source.read(max(size - _format.TAIL, 0), _format.TAIL)) or (0, 0)
-    if not end or end + _format.TAIL > size:
-        # the end was torn off, or somebody is just about to write there
-        commit, end = 0, len(_format.HEAD)
-    return Index(source, commit, end)
+    found = _format.pointed(size, source.read(max(size - _format.TAIL, 0), _format.TAIL))
+    # what was announced is committed; what was not, but has a footer, was copied or lost power in that moment
+    if found is None or source.read(found[0], len(_format.ZEROS)) == _format.ZEROS:
+        return Index(source, 0, len(_format.HEAD))
+    return Index(source, *found[1:])
 
 
 def _stored(index: Index, key: str) -> tuple[Source, Frames] | None:

@@ -37,7 +37,7 @@ TABLE: Final = b"T"
 #: The end of a tar, 1024 zero bytes, as a zstd frame of one run-length block.
 ZEROS: Final = bytes.fromhex("28b52ffd 60 0003 032000 00")
 _POINTER: Final = struct.Struct("<QQ")
-_FOOTER: Final = OVERHEAD + _POINTER.size + 4
+_FOOTER: Final = OVERHEAD + 20
 #: What stands behind the last commit: the end of the tar, and the footer.
 TAIL: Final = len(ZEROS) + _FOOTER
 #: A commit begins with an announcement; it takes the place of a tail and the head of a skippable frame behind it.
@@ -156,24 +156,29 @@ def announcement(offset: int, commit: int, end: int) -> bytes:
 
 def announced(offset: int, box: bytes) -> tuple[int, int] | None:
     """Read an announcement; None if it is none, or damaged."""
-    return _pointer(ANNOUNCE, offset, box)
-
-
-def tail(end: int, commit: int, committed: int) -> bytes:
-    """End an archive at a place, and point to a commit: it may be one that ends before that."""
-    body = _POINTER.pack(commit, committed)
-    return ZEROS + seal(FOOTER, end + len(ZEROS), body.ljust(_FOOTER - OVERHEAD, b"\0"))
-
-
-def pointed(size: int, last: bytes) -> tuple[int, int] | None:
-    """Read the footer in the last bytes of a file of some size; None if there is none."""
-    return _pointer(FOOTER, size - _FOOTER, last[-_FOOTER:])
-
-
-def _pointer(kind: bytes, offset: int, box: bytes) -> tuple[int, int] | None:
-    body = unseal(kind, offset, box)
-    if body is None or len(body) < _POINTER.size:
+    body = unseal(ANNOUNCE, offset, box)
+    if body is None or len(body) != ANNOUNCEMENT - OVERHEAD:
         return None
     commit, end = _POINTER.unpack_from(body)
-    sound = len(HEAD) <= commit < end or (commit, end) == (0, len(HEAD))
-    return (commit, end) if sound and end % ALIGNMENT == 0 else None
+    return (commit, end) if offset < commit < end and end % ALIGNMENT == 0 else None
+
+
+def tail(place: int, start: int, commit: int, end: int) -> bytes:
+    """End an archive at a place, and point to a commit: it may be one that ends before that."""
+    body = _PLACE.pack(start) + (commit - start).to_bytes(6, "little") + (end - start).to_bytes(6, "little")
+    return ZEROS + seal(FOOTER, place + len(ZEROS), body)
+
+
+#: The tail of an archive without commits.
+EMPTY: Final = tail(len(HEAD), len(HEAD), len(HEAD), len(HEAD))
+
+
+def pointed(size: int, last: bytes) -> tuple[int, int, int] | None:
+    """Read the footer in the last bytes of a file: where a commit begins, has its record, and ends."""
+    body = unseal(FOOTER, size - _FOOTER, last[-_FOOTER:])
+    if body is None or len(body) != _FOOTER - OVERHEAD:
+        return None
+    (start,) = _PLACE.unpack_from(body)
+    commit, end = (start + int.from_bytes(each, "little") for each in (body[8:14], body[14:20]))
+    sound = len(HEAD) <= start < commit < end and end % ALIGNMENT == 0 and end + TAIL <= size
+    return (start, commit, end) if sound else None
