@@ -12,8 +12,10 @@ import fcntl
 import json
 import os
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
@@ -25,6 +27,8 @@ from modelkeep_archive._index import Index, Source
 
 #: How many bytes are copied at once.
 _BUFFER: Final = 1 << 20
+#: The length from which on a commit is flushed while it is written.
+_LONG: Final = 32 << 20
 #: The most that a skippable frame hides.
 _HIDDEN: Final = 0xFFFFFFFF
 
@@ -147,8 +151,9 @@ class Draft:
             hidden = _Hidden(fd, start + _format.TAIL, end + _format.TAIL)
             hidden.write(_tail(self._index, end), end)
             at = start + _format.ANNOUNCEMENT
-            for part in self._parts:
-                at += hidden.write(part, at) if isinstance(part, bytes) else hidden.copy(*part, at)
+            with _flushing(fd) if sync and end - start > _LONG else contextlib.nullcontext():
+                for part in self._parts:
+                    at += hidden.write(part, at) if isinstance(part, bytes) else hidden.copy(*part, at)
             _flush(fd, sync=sync)
             if hidden.finish():
                 _flush(fd, sync=sync)
@@ -231,6 +236,25 @@ def _write(fd: int, part: bytes, at: int) -> int:
         while done < len(part):
             done += os.pwrite(fd, rest[done:], at + done)
     return len(part)
+
+
+@contextlib.contextmanager
+def _flushing(fd: int) -> Iterator[None]:
+    """Flush while the block writes, so that less is left to flush after it."""
+    done = threading.Event()
+
+    def flush() -> None:
+        while not done.wait(0.005):
+            os.fdatasync(fd)
+
+    with ThreadPoolExecutor(1) as pool:
+        flushed = pool.submit(flush)
+        try:
+            yield
+        finally:
+            done.set()
+        # an error is told once, to whoever flushes first
+        flushed.result()
 
 
 def _flush(fd: int, *, sync: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from modelkeep.backend import seal
 from modelkeep_archive._engine import Engine
 from modelkeep_conformance import FileHarness, FileRegion, Region, keyvalue_items
+from modelkeep_conformance.golden import unpack
 
 
 class Harness(FileHarness):
@@ -27,6 +28,10 @@ class Harness(FileHarness):
         """A marker of a version to come."""
         Engine(_path(root)).replace("format", seal("format", b"2"))
         return True
+
+    def golden(self, root: Path) -> Path:
+        """What version 0.1 wrote."""
+        return unpack(Path(__file__).with_name("golden-1.tar.gz"), root)
 
     def litter(self, root: Path) -> bool:
         """Keys and files that nobody would write."""
