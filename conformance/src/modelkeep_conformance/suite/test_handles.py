@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelkeep import UnsupportedError
+from modelkeep import Descriptor, Inventory, MissingError, UnsupportedError
 from modelkeep_conformance import work
 from modelkeep_conformance.kit import PROJECT, VERSION, Filled, Kit, content, sid, tag
 from modelkeep_conformance.processes import in_processes
@@ -104,13 +104,14 @@ def test_no_secret_is_shown(kit: Kit) -> None:
         pytest.skip("not applicable: the backend takes no secrets")
     for open_ in [kit.registry] * kit.registers + [kit.inventory] * kit.inventories:
         handle = open_()
-        shown = [repr(handle), str(handle)]
-        for call in (lambda h=handle: h.releases("unknown"), lambda h=handle: h.get("unknown")):
-            try:
-                call()
-            except Exception as error:
-                shown.append(repr(error))
-        assert not [secret for secret in hidden for text in shown if secret in text]
+        # what loading by name returns blots secrets out; the backend itself owes it all the same
+        for each in (handle, handle.inner):
+            shown = [repr(each), str(each)]
+            call = each.get if isinstance(each, Inventory) else each.releases
+            with pytest.raises(MissingError) as caught:
+                call(Descriptor.Key("unknown"))
+            shown += [str(caught.value), repr(caught.value)]
+            assert not [secret for secret in hidden for text in shown if secret in text]
 
 
 def _secrets(recipe: Any) -> list[Any]:

@@ -125,7 +125,7 @@ class Machine(RuleBasedStateMachine):
     def listings_agree(self) -> None:
         handle = self.kit.registry(self.root)
         assert list(handle.projects()) == sorted({name for name, _ in self.pushed})
-        for name in handle.projects():
+        for name in map(str, handle.projects()):
             expected = {spelled for (project, _), spelled in self.pushed.items() if project == name}
             assert {str(key) for key in handle.releases(name)} == expected
         for (name, version), closed in self.closed.items():
