@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelkeep import Descriptor, Inventory, MissingError, UnsupportedError
+from modelkeep import Descriptor, Inventory, MissingError, Project, Registry, UnsupportedError
 from modelkeep_conformance import work
 from modelkeep_conformance.kit import PROJECT, VERSION, Filled, Kit, content, sid, tag
 from modelkeep_conformance.processes import in_processes
@@ -107,11 +107,18 @@ def test_no_secret_is_shown(kit: Kit) -> None:
         # what loading by name returns blots secrets out; the backend itself owes it all the same
         for each in (handle, handle.inner):
             shown = [repr(each), str(each)]
-            call = each.get if isinstance(each, Inventory) else each.releases
             with pytest.raises(MissingError) as caught:
-                call(Descriptor.Key("unknown"))
+                _ask(each)
             shown += [str(caught.value), repr(caught.value)]
             assert not [secret for secret in hidden for text in shown if secret in text]
+
+
+def _ask(handle: Registry | Inventory) -> None:
+    """Ask for what is not there."""
+    if isinstance(handle, Inventory):
+        handle.get(Descriptor.Key("unknown"))
+    else:
+        handle.releases(Project.Key("unknown"))
 
 
 def _secrets(recipe: Any) -> list[Any]:
