@@ -25,6 +25,7 @@ import json
 import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
@@ -77,11 +78,10 @@ class Engine(ABC):
     def get(self, key: str) -> bytes | None:
         """Return the value of a key, None when there is none."""
 
-    @contextlib.contextmanager
-    def view(self, key: str) -> Iterator[memoryview | None]:
+    def view(self, key: str) -> AbstractContextManager[memoryview | None]:
         """Look at the value of a key. Engines that can do it without a copy override this."""
         value = self.get(key)
-        yield None if value is None else memoryview(value)
+        return contextlib.nullcontext(None if value is None else memoryview(value))
 
     @abstractmethod
     def put(self, key: str, value: memoryview) -> None:

@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -17,8 +16,6 @@ from modelkeep.backend import digest, discard
 
 #: How much is handed to the system at once, in bytes.
 _CHUNK: Final = 16 << 20
-#: From this size on, a file is flushed while it is hashed.
-_LARGE: Final = 1 << 18
 #: What a file system answers that gives a file no second name, or no more of them.
 UNLINKABLE: Final = frozenset({errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EXDEV, errno.ENOSYS})
 #: Ends the names of files that are being written.
@@ -57,14 +54,9 @@ class Disk:
             rest = memoryview(content)
             while rest:
                 rest = rest[file.write(rest[:_CHUNK]) :]
-            if not self.sync:
-                return digest(content)
-            if len(content) < _LARGE:
+            if self.sync:
                 os.fdatasync(file.fileno())
-                return digest(content)
-            # the disk and a processor can work at the same time
-            with _Beside(os.fdatasync, file.fileno()):
-                return digest(content)
+        return digest(content)
 
     def replace(self, path: Path, content: bytes) -> None:
         """Write a file over whatever is there, atomically."""
@@ -89,7 +81,7 @@ class Disk:
             FileNotFoundError: There is no source.
             FileExistsError: The target is there.
         """
-        # whoever wrote the source may have done so without a flush; if not, this costs nothing
+        # whoever wrote the source may have done so without a flush; if not, this costs little
         self.flush_file(source)
         try:
             os.link(source, target)
@@ -124,29 +116,6 @@ class Disk:
                 self.flush(Path(folder))
         else:
             self.flush_file(path)
-
-
-class _Beside:
-    """Calls a function in another thread while a block runs, and raises what it raised at the end of the block."""
-
-    def __init__(self, call: Callable[[int], None], argument: int) -> None:
-        self._call, self._argument = call, argument
-        self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        try:
-            self._call(self._argument)
-        except OSError as error:
-            self._error = error
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
 
 
 @contextlib.contextmanager
