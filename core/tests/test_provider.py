@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import tomllib
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,65 @@ def test_a_broken_module_is_unsupported(module: Callable[[str], str], code: str)
     assert caught.value.__cause__
 
 
+@pytest.fixture
+def entry(module: Callable[[str], str], tmp_path: Path) -> Callable[..., str]:
+    """Install a distribution that offers a provider; returns the name of the module that it is in."""
+
+    def entry(provider: str, code: str, distribution: str = "third-party") -> str:
+        name = module(code)
+        folder = tmp_path / "modules" / f"{distribution.replace('-', '_')}-1.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1\n", "utf-8")
+        (folder / "entry_points.txt").write_text(
+            f"[modelkeep.registry]\n{provider} = {name}:Backend\n[modelkeep.inventory]\n{provider} = {name}:No\n",
+            "utf-8",
+        )
+        return name
+
+    return entry
+
+
+ASK = """
+import sys, modelkeep
+sys.path.insert(0, sys.argv[1])
+try:
+    print(type(modelkeep.registry(provider=sys.argv[2]).inner).__module__)
+except modelkeep.Error as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_provider_of_another_distribution_is_found(
+    entry: Callable[..., str], python: Callable[..., str], tmp_path: Path
+) -> None:
+    name = entry("tape", BASE)
+    assert python(ASK, tmp_path / "modules", "tape") == f"{name}\n"
+
+
+@pytest.mark.parametrize("code", ["1 / 0", "import no_such_dependency", "def (", "raise SystemError('x')", ""])
+def test_a_broken_entry_point_is_unsupported(
+    entry: Callable[..., str], python: Callable[..., str], tmp_path: Path, code: str
+) -> None:
+    entry("tape", code)
+    assert python(ASK, tmp_path / "modules", "tape").startswith("UnsupportedError The provider 'tape' is broken")
+
+
+def test_a_broken_entry_point_does_not_stop_others(
+    entry: Callable[..., str], python: Callable[..., str], tmp_path: Path
+) -> None:
+    entry("tape", "1 / 0")
+    assert python(ASK, tmp_path / "modules", "memory").startswith("modelkeep_memory")
+
+
+def test_two_distributions_that_offer_one_name_are_unsupported(
+    entry: Callable[..., str], python: Callable[..., str], tmp_path: Path
+) -> None:
+    entry("tape", BASE, "first-party")
+    entry("tape", BASE, "second-party")
+    shown = python(ASK, tmp_path / "modules", "tape")
+    assert shown.startswith("UnsupportedError More than one installed package offers the registry provider 'tape'")
+
+
 @pytest.mark.parametrize(
     "found", ["os:path", "os:getcwd", "builtins:dict", "modelkeep:Inventory", "modelkeep_memory:Inventory"]
 )
@@ -257,6 +317,14 @@ SECRETS: list[tuple[dict[str, Any], str]] = [
     ({"url": "https://me:hunter2@host/x"}, "hunter2"),
     ({"url": "redis://:hunter2@host/x"}, "hunter2"),
     ({"hosts": ["https://me:hunter2@host/x"]}, "hunter2"),
+    ({"hosts": [{"password": "hunter2"}]}, "hunter2"),
+    ({"hosts": [["https://me:hunter2@host/x"]]}, "hunter2"),
+    ({"password": 271828}, "271828"),
+    ({"pwd": [271828]}, "271828"),
+    ({"url": "redis://me:hun&ter2@host/x"}, "ter2"),
+    ({"url": "redis://me:hun@ter2@host/x"}, "ter2"),
+    ({"url": "postgresql://host/x?user=me&password=hunter2"}, "hunter2"),
+    ({"url": "https://host/x?api_key=hunter2"}, "hunter2"),
     ({"token": "hun'ter2"}, "ter2"),
     ({"token": "hun\\ter2"}, "ter2"),
     ({"token": "hun\nter2"}, "ter2"),
@@ -286,6 +354,39 @@ def test_using_shows_no_secret(module: Callable[[str], str], options: dict[str, 
         registry.projects()
     assert secret not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(("options", "secret"), SECRETS, ids=lambda value: json.dumps(value)[:40])
+def test_an_error_of_ours_when_opening_shows_no_secret(
+    module: Callable[[str], str], options: dict[str, Any], secret: str
+) -> None:
+    code = "    def __init__(self, **options):\n        raise modelkeep.InvalidError(f'not {options}')\n"
+    with pytest.raises(InvalidError) as caught:
+        modelkeep.registry(provider=f"{module(BASE + code)}:Backend", **options)
+    assert secret not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("method", ["__init__", "projects"])
+def test_an_error_of_a_backends_own_class_shows_no_secret(module: Callable[[str], str], method: str) -> None:
+    code = (
+        "    def __init__(self, token):\n        super().__init__()\n        self.token = token\n"
+        "        self.fail('__init__')\n"
+        "    def projects(self):\n        self.fail('projects')\n"
+        f"    def fail(self, method):\n        if method == {method!r}:\n            raise Full(self.token, 5)\n"
+        "class Full(modelkeep.StorageError):\n"
+        "    def __init__(self, used, limit):\n        super().__init__(f'{used} of {limit}')\n"
+    )
+    name = module(BASE + code)
+    with pytest.raises(StorageError, match="of 5") as caught:
+        modelkeep.registry(provider=f"{name}:Backend", token="hunter2").projects()
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_bytes_of_a_secret_are_not_shown(module: Callable[[str], str]) -> None:
+    code = "    def __init__(self, password):\n        raise ValueError(password)\n"
+    with pytest.raises(StorageError) as caught:
+        modelkeep.registry(provider=f"{module(BASE + code)}:Backend", password=b"hunter2")
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("parameter", ["sig", "token", "X-Amz-Signature", "access_token"])
