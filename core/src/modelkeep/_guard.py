@@ -17,7 +17,7 @@ from modelkeep._errors import Error, InvalidError, StorageError
 from modelkeep._inventory import Inventory
 from modelkeep._key import ApplicationKey, GenerationKey, ProjectKey, ReleaseKey, shown
 from modelkeep._package import Package
-from modelkeep._provider import redacted
+from modelkeep._provider import blotted, redacted
 from modelkeep._registry import Registry
 from modelkeep._tag import Tag
 
@@ -78,8 +78,8 @@ class _Call:
             if after := hooks.wanted(f"after_{self.action}"):
                 self._observe(after)
         elif isinstance(error, Error):
-            if (text := self.guard.redact(str(error))) != str(error):
-                raise type(error)(text) from None
+            if (told := blotted(error, self.guard._secrets)) is not error:  # noqa: SLF001  # one module
+                raise told from None
         elif isinstance(error, Exception) and not isinstance(error, MemoryError):
             key = "/".join(str(self.keys[name]) for name in _KEYS if name in self.keys)
             what = f"{self.action} {key}".rstrip()

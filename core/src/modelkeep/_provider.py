@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 
 _BASES: Final[Mapping[str, type]] = {"registry": Registry, "inventory": Inventory}
 _SECRET: Final = re.compile(
-    r"secret|passw|passphrase|pwd|token|credential|bearer|signature|connection_?string|(^|[_-]|api|access|account)(key|auth|sas)($|[_-])",
+    r"secret|passw|passphrase|pwd|token|credential|bearer|signature|connection_?string|(^|[?&])sig$|(^|[_-]|api|access|account)(key|auth|sas)($|[_-])",
     re.IGNORECASE,
 )
 
-#: The password of `scheme://user:password@host`, and signed parameters of a query.
-_PASSWORD: Final = re.compile(
-    r"(?:://[^/@\s:]*:|[?&](?:sig|signature|(?:access_)?token|key|X-Amz-Signature)=)([^/@&\s]+)", re.IGNORECASE
-)
+#: The password of `scheme://user:password@host`, and the parameters of a query.
+_PASSWORD: Final = re.compile(r"://[^/@\s:]*:([^/\s]+)@")
+_PARAMETER: Final = re.compile(r"[?&]([^=&\s]+)=([^&\s]+)")
 
 
 def registry(name: str | None = None, /, **options: Any) -> GuardedRegistry:
@@ -83,32 +82,48 @@ def _open(kind: str, name: str | None, options: dict[str, Any]) -> tuple[Any, fr
     _check(what, provider, factory, values)
     try:
         return factory(**values), secrets
-    except Error:
-        raise
+    except Error as error:
+        if (told := blotted(error, secrets)) is error:
+            raise
+        raise told from None
     except Exception as error:  # whatever an engine may raise
         message = redacted(f"The provider {provider!r} can not open {what}: {type(error).__name__}: {error}", secrets)
         raise StorageError(message) from (None if secrets else error)
 
 
-def _secrets(values: Mapping[str, Any]) -> Iterator[str]:
-    """Find what must not be shown: all text below a telling name, and passwords in URLs."""
-    for key, value in values.items():
-        if is_secret(key):
-            yield from _texts(value)
-        elif isinstance(value, Mapping):
-            yield from _secrets(value)
-        else:
-            yield from (hit[1] for text in _texts(value) for hit in _PASSWORD.finditer(text))
+def _secrets(value: Any) -> Iterator[str]:
+    """Find what must not be shown: all that stands below a telling name, and passwords in URLs."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _texts(each) if is_secret(str(key)) else _secrets(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _secrets(each)
+    elif isinstance(value, str):
+        yield from (hit[1] for hit in _PASSWORD.finditer(value))
+        yield from (hit[2] for hit in _PARAMETER.finditer(value) if is_secret(hit[1]))
 
 
 def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str) and value:
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _texts(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)
+    """Every way in which a value could be shown."""
+    if isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(each)
+    elif isinstance(value, bytes):
+        yield value.decode("utf-8", "backslashreplace")
+    elif value not in ("", None) and not isinstance(value, bool):
+        yield str(value)
+
+
+def blotted(error: Error, secrets: Iterable[str]) -> Error:
+    """Give back an error of ours whose message, and whose causes, show no secret."""
+    secrets = list(secrets)
+    shown = [str(each) for each in (error, error.__cause__, error.__context__) if each is not None]
+    if all(redacted(text, secrets) == text for text in shown):
+        return error
+    # a class of the backend's own may want other arguments
+    kind: type[Error] = next(each for each in type(error).__mro__ if each.__module__ == Error.__module__)
+    return kind(redacted(str(error), secrets))
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

@@ -65,6 +65,9 @@ _TABLE: Final = "modelkeep.states"
 _PLAIN: Final = re.compile(r"[1-9][0-9]{0,18}\Z").match
 #: The largest number of a generation.
 LAST: Final = 2**63 - 1
+#: The tables that every tag of ForML has.
+_TABLES: Final = re.compile(rb"^[ \t]*\[[ \t]*(?:training|tuning)[ \t]*\]", re.MULTILINE)
+_MODES: Final = 2
 _DIGEST: Final = re.compile(rb'^([0-9a-f-]{36}) = "(blake3:[0-9a-f]{64})"$', re.MULTILINE)
 
 
@@ -367,7 +370,7 @@ class Registry(_Place, modelkeep.Registry):
         folder, body, ours = self._body(project, release, generation)
         try:
             # ForML writes its tag in place; one cut short can look like a shorter one
-            if not ours and not (body.endswith(b"\n") and b"\n[training]\n" in body and b"\n[tuning]\n" in body):
+            if not ours and not (body.endswith(b"\n") and len(_TABLES.findall(body)) == _MODES):
                 raise InvalidError("its end is missing")
             return folder, Tag.loads(body.decode())
         except (InvalidError, UnicodeDecodeError) as error:

@@ -1,0 +1,74 @@
+"""Errors of the system at each step: all or nothing, told as what they are, and the next call works."""
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from modelkeep import Error, StorageError
+from modelkeep_conformance.jobs import JOBS, Job
+from modelkeep_conformance.kit import Kit, evenly
+from modelkeep_conformance.processes import fault, forked
+from modelkeep_conformance.suite import clause
+
+#: What a failure is about besides errors: a push that fails, a put that does not replace.
+ALSO = {"push": "R4", "push-folder": "R4", "push-first": "R4", "put": "I2", "put-first": "I2"}
+CALLS = [pytest.param(name, marks=clause(ALSO[name]) if name in ALSO else ()) for name in JOBS]
+
+
+def _failing(job: Job, step: int, make: Callable[[], BaseException]) -> tuple[int, BaseException | None]:
+    """Let a call fail at a step, in a child; check, and go on with the same handle.
+
+    Returns:
+        How many steps there were, and the error that the caller saw.
+    """
+
+    def run() -> tuple[int, BaseException | None]:
+        handle, seen = job.handle(), None
+        with fault(step, make()) as countdown:
+            try:
+                job.call(handle)
+            except (Error, KeyboardInterrupt) as error:
+                seen = error
+        job.check(acknowledged=seen is None)
+        job.again(handle)
+        job.follow(handle)
+        # an error is sent as a result, else it would be taken for that of the child
+        return countdown.seen, seen
+
+    found: Any = forked(run)
+    if isinstance(found, BaseException):
+        raise found
+    steps, seen = found
+    return steps, seen
+
+
+def _check(kit: Kit, name: str, make: Callable[[int], BaseException], expected: type[BaseException], few: int) -> None:
+    job = Job(kit, name, kit.folder("counted"))
+    steps, seen = _failing(job, 0, lambda: make(0))
+    assert seen is None
+    for step in evenly(range(1, steps + 1), kit.times(few, steps)):
+        job = Job(kit, name, kit.folder(f"step{step}"))
+        _, seen = _failing(job, step, lambda step=step: make(step))
+        assert seen is None or isinstance(seen, expected), f"step {step}: {seen!r}"
+
+
+@clause("E1")
+@pytest.mark.parametrize("name", CALLS)
+def test_an_error_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
+    """Steps are the file events that Python reports; an engine in C has few of them."""
+
+    def make(step: int) -> OSError:
+        number = (errno.EIO, errno.ENOSPC)[step % 2]
+        return OSError(number, os.strerror(number))
+
+    _check(kit, name, make, StorageError, 12)
+
+
+@clause("E1")
+@pytest.mark.parametrize("name", CALLS)
+def test_an_interrupt_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
+    """Control-C passes as it is, and leaves no lock behind."""
+    _check(kit, name, lambda _: KeyboardInterrupt(), KeyboardInterrupt, 8)

@@ -1,0 +1,123 @@
+"""Looking at the system calls of a child, and meddling with them, by strace.
+
+It attaches to a child made by fork before its work begins, so that one look costs some milliseconds. A call is met
+just before the kernel carries it out: killing there leaves exactly what the calls before it did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from modelkeep_conformance.processes import PATIENCE, forked
+
+#: What writes into files.
+WRITES: Final = "write,pwrite64,pwritev,pwritev2,writev,ftruncate,fallocate,copy_file_range,sendfile"
+#: What gives files their names.
+NAMES: Final = "rename,renameat,renameat2,link,linkat,symlink,symlinkat,mkdir,mkdirat"
+#: What takes names away.
+REMOVALS: Final = "unlink,unlinkat,rmdir"
+#: What makes all of it last.
+FLUSHES: Final = "fsync,fdatasync,sync,syncfs,msync,sync_file_range"
+#: All after which a store is another one; a file that is made by opening it is told by the call after that.
+CHANGES: Final = f"{WRITES},{NAMES},{REMOVALS},{FLUSHES}"
+
+#: Begins the reason why a test that needs strace could not run.
+UNAVAILABLE: Final = "strace is not installed, or may not trace"
+
+_LINE: Final = re.compile(r"(\d+) +(\w+)\(")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A system call that a child made.
+
+    Attributes:
+        number: Which one it is of all that were looked for, counted from 1.
+        name: What was called.
+        line: How strace shows it.
+    """
+
+    number: int
+    name: str
+    line: str
+
+
+@functools.cache
+def available() -> bool:
+    """Whether system calls of a child can be traced here."""
+    if not shutil.which("strace"):
+        return False
+    try:
+        return forked(lambda: True, beside=lambda pid: _attached(pid, ["-e", "trace=fsync"])) is True
+    except (AssertionError, OSError):
+        return False
+
+
+def traced(work: Callable[[], Any], calls: str) -> tuple[Any, list[str]]:
+    """Run a function in a child; return its result, and how strace shows the calls that it made."""
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        log = Path(folder, "log")
+        options = ["-y", "-s", "4096", "-e", "signal=none", "-e", f"trace={calls}", "-o", str(log)]
+        result = forked(work, beside=lambda pid: _attached(pid, options))
+        return result, log.read_text("utf-8", "replace").splitlines()
+
+
+def changes(work: Callable[[], Any], root: Path, calls: str = CHANGES) -> list[Call]:
+    """Run a function in a child; tell which calls of its main thread were about something below a folder."""
+    _, lines = traced(work, calls)
+    found: list[Call] = []
+    number = 0
+    main = lines[0].partition(" ")[0] if lines else ""
+    for line in lines:
+        hit = _LINE.match(line)
+        if not hit or hit[1] != main:
+            continue
+        number += 1
+        if str(root) in line or os.path.realpath(root) in line:
+            found.append(Call(number, hit[2], line))
+    return found
+
+
+def meddled(work: Callable[[], Any], call: int, what: str, calls: str = CHANGES) -> Any:
+    """Run a function in a child, and meddle with one of its calls.
+
+    Args:
+        work: The function.
+        call: Which one of those that are looked for, counted from 1.
+        what: What to do there: `signal=KILL`, or `error=ENOSPC`.
+        calls: What is looked for.
+
+    Returns:
+        The result, modelkeep's error, or `KILLED`.
+    """
+    first, _, since = what.partition("+")
+    inject = f"inject={calls}:{first}:when={call}" + ("+" if since or what.endswith("+") else "")
+    options = ["-e", "signal=none", "-e", f"trace={calls}", "-e", inject, "-o", os.devnull]
+    return forked(work, beside=lambda pid: _attached(pid, options))
+
+
+@contextlib.contextmanager
+def _attached(pid: int, options: list[str]) -> Iterator[None]:
+    """Trace a process while a block lasts, in which it ends."""
+    command = ["strace", "-f", "-p", str(pid), *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as tracer:
+        assert tracer.stderr is not None
+        told = tracer.stderr.readline()
+        if "attached" not in told:
+            tracer.kill()
+            raise OSError(f"strace does not trace: {told.strip()}")
+        try:
+            yield
+        finally:
+            # it ends with the process that it traces
+            tracer.communicate(timeout=PATIENCE)
