@@ -376,10 +376,10 @@ def test_an_error_of_a_backends_own_class_shows_no_secret(module: Callable[[str]
         "class Full(modelkeep.StorageError):\n"
         "    def __init__(self, used, limit):\n        super().__init__(f'{used} of {limit}')\n"
     )
-    name = module(BASE + code)
+    name, secret = module(BASE + code), "hunter2"  # a name: tracebacks show the lines of this test, too
     with pytest.raises(StorageError, match="of 5") as caught:
-        modelkeep.registry(provider=f"{name}:Backend", token="hunter2").projects()
-    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+        modelkeep.registry(provider=f"{name}:Backend", token=secret).projects()
+    assert secret not in "".join(traceback.format_exception(caught.value))
 
 
 def test_bytes_of_a_secret_are_not_shown(module: Callable[[str], str]) -> None:

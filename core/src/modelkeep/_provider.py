@@ -118,8 +118,10 @@ def _texts(value: Any) -> Iterator[str]:
 def blotted(error: Error, secrets: Iterable[str]) -> Error:
     """Give back an error of ours whose message, and whose causes, show no secret."""
     secrets = list(secrets)
-    shown = [str(each) for each in (error, error.__cause__, error.__context__) if each is not None]
-    if all(redacted(text, secrets) == text for text in shown):
+    chain: list[BaseException] = [error]
+    for each in chain:
+        chain += [cause for cause in (each.__cause__, each.__context__) if cause is not None and cause not in chain]
+    if all(redacted(str(each), secrets) == str(each) for each in chain):
         return error
     # a class of the backend's own may want other arguments
     kind: type[Error] = next(each for each in type(error).__mro__ if each.__module__ == Error.__module__)
@@ -128,7 +130,7 @@ def blotted(error: Error, secrets: Iterable[str]) -> Error:
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """Blot out secrets, also as a repr shows them; longer ones first, since one may contain another."""
-    for secret in sorted(secrets, key=len, reverse=True):
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
         shown = repr(secret)[1:-1]
         # a repr of a text that holds a repr escapes it once more
         for form in (secret, shown, repr(shown)[1:-1], secret.replace("'", "\\'"), secret.replace('"', '\\"')):
