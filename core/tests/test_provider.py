@@ -123,7 +123,8 @@ def test_a_provider_that_is_not_installed_names_its_extra(monkeypatch: pytest.Mo
 
 def test_the_extras_are_those_of_the_distribution() -> None:
     project = tomllib.loads((ROOT / "core" / "pyproject.toml").read_text("utf-8"))["project"]
-    expected = {name: f"modelkeep-{name}" for name in project["optional-dependencies"] if name not in ("cli", "all")}
+    others = {"cli", "all", "forml"}  # the command line, all of them, and a bridge
+    expected = {name: f"modelkeep-{name}" for name in project["optional-dependencies"] if name not in others}
     assert _provider.extras() == expected
 
 
@@ -407,3 +408,9 @@ def test_the_name_of_a_host_is_no_secret(module: Callable[[str], str]) -> None:
     code = "    def __init__(self, url):\n        raise ValueError(url)\n"
     with pytest.raises(StorageError, match=r"https://me:\*\*\*@host:8080/path"):
         modelkeep.registry(provider=f"{module(BASE + code)}:Backend", url="https://me:hunter2@host:8080/path")
+
+
+def test_a_bridge_is_no_provider() -> None:
+    assert "forml" not in _provider.extras()
+    with pytest.raises(UnsupportedError, match="There is no registry provider 'forml'"):
+        modelkeep.registry(provider="forml")

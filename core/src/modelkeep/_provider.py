@@ -20,6 +20,8 @@ _SECRET: Final = re.compile(
     re.IGNORECASE,
 )
 
+#: Extras that let another program use our backends, and are none themselves.
+_BRIDGES: Final = frozenset({"forml"})
 #: The password of `scheme://user:password@host`, and the parameters of a query.
 _PASSWORD: Final = re.compile(r"://[^/@\s:]*:([^/\s]+)@")
 _PARAMETER: Final = re.compile(r"[?&]([^=&\s]+)=([^&\s]+)")
@@ -63,7 +65,7 @@ def extras() -> dict[str, str]:
     from importlib.metadata import requires
 
     found = (re.match(r"""(modelkeep-(\w+)).*extra == ['"](\w+)['"]""", line) for line in requires("modelkeep") or ())
-    return {hit[2]: hit[1] for hit in found if hit and hit[2] == hit[3]}
+    return {hit[2]: hit[1] for hit in found if hit and hit[2] == hit[3] and hit[2] not in _BRIDGES}
 
 
 def _open(kind: str, name: str | None, options: dict[str, Any]) -> tuple[Any, frozenset[str]]:

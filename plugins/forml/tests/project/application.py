@@ -1,0 +1,5 @@
+"""What serves it."""
+
+from forml import application
+
+application.setup(application.Generic("flowers"))

@@ -1,0 +1,1 @@
+"""A small project of ForML: tells flowers apart by two lengths."""
