@@ -1,6 +1,7 @@
 """Never green by absence: what a verdict says, and what the exit code says."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,15 @@ def test_what_is_no_report_is_told(tmp_path: Path) -> None:
     done = run(tmp_path, "verify", "report.json")
     assert done.returncode == 2
     assert "is no conformance report" in done.stderr
+
+
+def test_a_large_difference_is_shown_shortly_on_ci_too(tmp_path: Path) -> None:
+    name = "mutant:S5-large-cut"
+    environment = {**os.environ, "CI": "true"}
+    command = [sys.executable, "-m", "pytest", "--pyargs", "modelkeep_conformance", "--import-mode=importlib", "-q"]
+    done = subprocess.run(
+        [*command, f"--backend={name}", "-k", "large_states"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "1 failed" in done.stdout
+    assert len(done.stdout) < 100_000

@@ -7,6 +7,7 @@ Each test names its clauses by a marker, and works with a `kit`, which stands fo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clause(id, ...): the clauses of the contract that a test is about")
     if (_names(config)) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(verdict.Collector(config), "modelkeep_conformance_collector")
+    if _names(config):
+        _shorten_differences(config)
+
+
+def _shorten_differences(config: pytest.Config) -> None:
+    """Let pytest cut what it shows of a difference also on CI, where it shows all: here that can be many megabytes."""
+    found = {name: os.environ.pop(name) for name in ("CI", "BUILD_NUMBER") if name in os.environ}
+    config.add_cleanup(lambda: os.environ.update(found))
 
 
 def _names(config: pytest.Config) -> list[str]:
