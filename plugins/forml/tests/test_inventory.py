@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -25,9 +26,12 @@ application.setup(application.Generic({name!r}, application.Explicit({name!r}, {
 
 @pytest.fixture
 def make_handle(tmp_path: Path) -> Callable[..., appmod.Descriptor.Handle]:
+    made = itertools.count()
+
     def make(name: str = "flowers", release: str = "1.0") -> appmod.Descriptor.Handle:
-        # the name is what the module says, not what its file is called
-        path = tmp_path / f"module{release.replace('.', '_')}.py"
+        # The name is what the module says, not what its file is called. Each has a file of its own, since Python takes
+        # a module of the same size, changed within the same second, from its byte code.
+        path = tmp_path / f"module{next(made)}.py"
         path.write_text(SOURCE.format(name=name, release=release) + "# caf\u00e9\n", encoding="utf-8")
         return appmod.Descriptor.Handle(path)
 
