@@ -1,5 +1,6 @@
 """Says whether a backend of modelkeep may be trusted."""
 
+from modelkeep_conformance.clauses import Chapter, Clause
 from modelkeep_conformance.harness import (
     FileHarness,
     FileRegion,
@@ -10,8 +11,11 @@ from modelkeep_conformance.harness import (
     find_patches,
     keyvalue_items,
 )
+from modelkeep_conformance.hooks import hookimpl
 
 __all__ = [
+    "Chapter",
+    "Clause",
     "FileHarness",
     "FileRegion",
     "Gap",
@@ -19,5 +23,6 @@ __all__ = [
     "PatchRegion",
     "Region",
     "find_patches",
+    "hookimpl",
     "keyvalue_items",
 ]

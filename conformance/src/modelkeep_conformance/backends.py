@@ -68,3 +68,13 @@ def load(name: str) -> Harness | Mutant:
     if not isinstance(harness, Harness):
         raise pytest.UsageError(f"{found[0].value} is no modelkeep_conformance.Harness")
     return harness
+
+
+def harness_of(name: str) -> Harness:
+    """Load the harness of a backend or mutant.
+
+    Raises:
+        pytest.UsageError: There is none of that name, or it can't be loaded.
+    """
+    loaded = load(name)
+    return loaded.harness if isinstance(loaded, Mutant) else loaded

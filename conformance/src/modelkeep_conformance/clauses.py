@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Final
+
+from modelkeep_conformance import hooks
 
 #: What a backend may declare of itself; some clauses apply only to backends with a trait.
 TRAITS: Final[Mapping[str, str]] = {
@@ -38,17 +41,31 @@ class Clause:
     core: bool = True
     since: str = "0.1"
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What owes it, of registry and inventory."""
+        return frozenset({"registry", "inventory"} if self.kind == "both" else {self.kind})
+
 
 @dataclasses.dataclass(frozen=True)
 class Chapter:
-    """Clauses of one concern."""
+    """Clauses of one concern.
+
+    Attributes:
+        title: The concern.
+        clauses: What is owed.
+        tests: The module or package that tests them, if it is not the suite's own.
+    """
 
     title: str
     clauses: tuple[Clause, ...]
+    tests: str | None = None
 
 
-def _clause(name: str, text: str, *traits: str, kind: str = "registry", core: bool = True) -> Clause:
-    return Clause(name, text, frozenset(traits), kind, core)
+def _clause(
+    name: str, text: str, *traits: str, kind: str = "registry", core: bool = True, since: str = "0.1"
+) -> Clause:
+    return Clause(name, text, frozenset(traits), kind, core, since)
 
 
 _D: Final = "durable"
@@ -57,6 +74,30 @@ _C: Final = "corruptible"
 _F: Final = "local_files"
 
 CHAPTERS: Final = (
+    Chapter(
+        "Harness",
+        (
+            _clause(
+                "H1",
+                "The harness, before all else: options for the same root open the same store; for a new root, a new and "
+                "empty one.",
+                kind="both",
+            ),
+            _clause(
+                "H2",
+                "The options are plain data: they survive pickling, and open the store of a durable backend in another "
+                "process.",
+                kind="both",
+            ),
+            _clause(
+                "H3",
+                "What can be damaged is what is stored: the regions cover the release, each generation, state and "
+                "application, and changing one changes the store.",
+                _C,
+                kind="both",
+            ),
+        ),
+    ),
     Chapter(
         "Keys",
         (
@@ -264,6 +305,15 @@ CHAPTERS: Final = (
                 _C,
                 kind="both",
             ),
+            _clause(
+                "D10",
+                "What D2, D3, D4 and D7 owe holds at each single system call by which a store changes: killed just before "
+                "it, or told that there is no room from it on (by strace, where it may trace).",
+                _D,
+                _F,
+                kind="both",
+                core=False,
+            ),
         ),
     ),
     Chapter(
@@ -325,11 +375,41 @@ CHAPTERS: Final = (
                 "A message names the key it is about; none shows a secret from the config.",
                 kind="both",
             ),
+            _clause(
+                "E3",
+                "One recorded script of calls has the same outcome on every backend: equal listings, tags, bytes and kinds "
+                "of errors.",
+                kind="both",
+            ),
         ),
     ),
 )
 
 CLAUSES: Final[Mapping[str, Clause]] = {clause.id: clause for chapter in CHAPTERS for clause in chapter.clauses}
+
+
+@functools.cache
+def chapters() -> tuple[Chapter, ...]:
+    """The contract with what plugins add to it, see `modelkeep_conformance.hooks`.
+
+    Raises:
+        ValueError: A plugin declares a clause that is there already, or tests none.
+    """
+    added = tuple(hooks.manager().hook.conformance_chapter())
+    seen = set(CLAUSES)
+    for chapter in added:
+        if not chapter.tests:
+            raise ValueError(f"The chapter {chapter.title!r} of a plugin names no tests")
+        for clause in chapter.clauses:
+            if clause.id in seen:
+                raise ValueError(f"The chapter {chapter.title!r} of a plugin declares {clause.id}, which is taken")
+            seen.add(clause.id)
+    return CHAPTERS + added
+
+
+def owed() -> dict[str, Clause]:
+    """The clauses of all chapters, by their ids."""
+    return {clause.id: clause for chapter in chapters() for clause in chapter.clauses}
 
 
 def page() -> str:

@@ -54,7 +54,7 @@ class Region(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class FileRegion(Region):
-    """Bytes of a file: all of it, or `size` bytes from `start`."""
+    """Bytes of a file from `start` on: `size` of them, or all, which may become more or less."""
 
     item: str
     path: Path
@@ -68,8 +68,8 @@ class FileRegion(Region):
 
     def load(self) -> bytes:
         """Read the bytes."""
-        content = self.path.read_bytes()
-        return content if self.size is None else content[self.start : self.start + self.size]
+        content = self.path.read_bytes()[self.start :]
+        return content if self.size is None else content[: self.size]
 
     def store(self, content: bytes) -> bool:
         """Write other bytes in their place; as many if they are a part of the file."""
@@ -90,11 +90,14 @@ class Harness:
         provides: What the backend has: registry, inventory, or both.
         traits: See `modelkeep_conformance.clauses.TRAITS`.
         gaps: Known deviations.
+        expendable: Patterns for the names of files and folders in the store that hold nothing of an acknowledged call,
+            as locks and what is staged: they need no flush.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"registry", "inventory"})
     traits: ClassVar[frozenset[str]] = frozenset()
     gaps: ClassVar[tuple[Gap, ...]] = ()
+    expendable: ClassVar[tuple[str, ...]] = ("*.lock",)
 
     def recipe(self, root: Path) -> Mapping[str, Any]:
         """Return the options that open the store of a folder.

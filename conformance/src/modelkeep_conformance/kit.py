@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import os
+import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self, TypeVar
 from uuid import UUID
 
 import pytest
@@ -17,12 +19,17 @@ import pytest
 import modelkeep
 from modelkeep import Descriptor, Directory, Manifest, Package, Release, Tag, Training, Tuning
 from modelkeep._guard import GuardedInventory, GuardedRegistry
+from modelkeep_conformance import backends, hooks
 from modelkeep_conformance.harness import Harness, Region
+
+_Item = TypeVar("_Item")
 
 PROJECT: Final = "alpha"
 VERSION: Final = "1.0"
 #: The applications of a filled store.
 APPLICATIONS: Final = ("first", "second")
+#: Marks the reason of a skipped test that has no meaning for a backend.
+NOT_APPLICABLE: Final = "not applicable: "
 #: Marks the reason of a skipped test that a backend should have been able to run.
 COULD_NOT_RUN: Final = "could not run: "
 
@@ -83,20 +90,38 @@ class Kit:
         harness: Its harness.
         root: The folder of the store.
         profile: fast or soak.
+        seed: Where chance begins.
     """
 
-    def __init__(self, name: str, harness: Harness, profile: str) -> None:
-        self.name, self.harness, self.profile = name, harness, profile
+    def __init__(self, name: str, harness: Harness, profile: str, seed: int) -> None:
+        self.name, self.harness, self.profile, self.seed = name, harness, profile, seed
+        #: of the tests, that may be repeated by the seed
+        self.chance = random.Random(seed)
         self._base = Path(tempfile.mkdtemp(prefix="conformance-"))
         # a child without root's rights, and another user, must be able to pass
         self._base.chmod(0o755)
         self.root = self.folder("store")
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, name: str, profile: str = "fast", seed: int = 0) -> Iterator[Self]:
+        """Make a store of a backend, and remove it after the block."""
+        made = cls(name, backends.harness_of(name), profile, seed)
+        try:
+            yield made
+        finally:
+            made.close()
 
     def folder(self, name: str) -> Path:
         """Make a folder for the test."""
         path = self._base / name
         path.mkdir(exist_ok=True)
         return path
+
+    def remove(self, root: Path) -> None:
+        """Remove a store before the test ends, since there may be many."""
+        self.harness.forget(root)
+        shutil.rmtree(root)
 
     def file(self, name: str, text: str | bytes) -> Path:
         """Make a file for the test."""
@@ -116,6 +141,13 @@ class Kit:
     def times(self, fast: int, soak: int) -> int:
         """How often to do something."""
         return fast if self.profile == "fast" else soak
+
+    def some(self, items: Iterable[_Item], fast: int) -> list[_Item]:
+        """Pick so many of them in the fast profile, the first and the last included; all in the soak profile."""
+        found = list(items)
+        if self.profile != "fast" or len(found) <= fast:
+            return found
+        return [found[round(index * (len(found) - 1) / (fast - 1))] for index in range(fast)]
 
     def options(self, kind: str, root: Path | None = None) -> dict[str, Any]:
         """The options that open the store of a folder."""
@@ -137,6 +169,18 @@ class Kit:
     def handle(self, name: str, text: str | bytes = "x = 1\n") -> Descriptor.Handle:
         """A descriptor of an application."""
         return Descriptor.Handle(self.file(f"modules/{name}.py", text))
+
+    @contextlib.contextmanager
+    def lever(self, name: str, root: Path) -> Iterator[bool]:
+        """Pull a lever of the harness, or of a plugin of the suite; give whether one could be pulled."""
+        own = getattr(self.harness, name, lambda _: contextlib.nullcontext(False))
+        with own(root) as possible:
+            if possible:
+                yield True
+                return
+        other = hooks.manager().hook.conformance_lever(kit=self, name=name, root=root)
+        with other or contextlib.nullcontext(False) as possible:
+            yield possible
 
     @property
     def registers(self) -> bool:
@@ -170,28 +214,23 @@ def options_for(kind: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in recipe.items() if key == "provider" or open_ended or key in parameters}
 
 
-def fill(kit: Kit) -> Filled:
-    """Commit a release with three generations of five states, and two applications."""
-    return Filled(kit)
-
-
 class Filled:
-    """A store with known content, and what must be read from it."""
+    """A store with a release of three generations and five states, and two applications; what must be read from it."""
 
     #: generation -> its states
     GENERATIONS: Final[Mapping[int, tuple[int, ...]]] = {1: (1, 2), 2: (3,), 3: (3, 4, 5)}
 
-    def __init__(self, kit: Kit) -> None:
+    def __init__(self, kit: Kit, root: Path | None = None) -> None:
         self.tags = {number: tag(*map(sid, states), score=number / 8) for number, states in self.GENERATIONS.items()}
         if kit.registers:
-            registry = kit.registry()
+            registry = kit.registry(root)
             registry.push(package())
             for number in range(1, 6):
                 registry.write(PROJECT, VERSION, sid(number), self.state(number))
             for number, each in self.tags.items():
                 registry.close(PROJECT, VERSION, number, each)
         if kit.inventories:
-            inventory = kit.inventory()
+            inventory = kit.inventory(root)
             for name in APPLICATIONS:
                 inventory.put(kit.handle(name, self.source(name)))
 

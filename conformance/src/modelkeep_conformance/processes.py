@@ -8,12 +8,13 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import sys
 import threading
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn, Self
 
 from modelkeep import Error
 
@@ -64,12 +65,13 @@ def _checked(results: list[Any]) -> list[Any]:
     return results
 
 
-def in_processes(target: Callable[..., Any], arguments: Sequence[Sequence[Any]]) -> list[Any]:
+def in_processes(target: Callable[..., Any], arguments: Sequence[Sequence[Any]], *, meet: bool = False) -> list[Any]:
     """Run a function in spawned processes at once, started by a barrier.
 
     Args:
         target: A function of an importable module.
         arguments: The arguments of each process; picklable.
+        meet: Whether the function gets one more argument: what it calls to wait for all others.
 
     Returns:
         Their results, modelkeep's errors among them.
@@ -79,7 +81,7 @@ def in_processes(target: Callable[..., Any], arguments: Sequence[Sequence[Any]])
     pipes, processes = [], []
     for each in arguments:
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_main, args=(theirs, barrier, target, each))
+        process = context.Process(target=_main, args=(theirs, barrier, target, each, meet))
         process.start()
         theirs.close()
         pipes.append(ours)
@@ -99,45 +101,39 @@ def in_processes(target: Callable[..., Any], arguments: Sequence[Sequence[Any]])
     return _checked(results)
 
 
-def _main(pipe: Any, barrier: Any, target: Callable[..., Any], arguments: Sequence[Any]) -> None:
+def _main(pipe: Any, barrier: Any, target: Callable[..., Any], arguments: Sequence[Any], meet: bool) -> None:
     barrier.wait(PATIENCE)
-    pipe.send_bytes(pickle.dumps(_outcome(lambda: target(*arguments))))
+    more = [lambda: barrier.wait(PATIENCE)] if meet else []
+    pipe.send_bytes(pickle.dumps(_outcome(lambda: target(*arguments, *more))))
 
 
-def forked(work: Callable[[], Any], *, unprivileged: bool = False, kill_at: int | None = None) -> Any:
+def forked(
+    work: Callable[[], Any],
+    *,
+    unprivileged: bool = False,
+    kill_at: int | None = None,
+    beside: Callable[[int], contextlib.AbstractContextManager[None]] | None = None,
+) -> Any:
     """Run a function in a child made by fork; return its result or modelkeep's error.
 
     Args:
         work: The function.
         unprivileged: Whether the child gives up the rights that let root ignore permissions.
-        kill_at: If given, the child is killed at that event that has to do with files: one that Python reports to
-            audit hooks, or just before the call of a function in C that writes or flushes.
+        kill_at: If given, the child is killed at that step; see `Steps`.
+        beside: What goes on beside the child while it works, given its number.
 
     Returns:
         The result, or `KILLED` if it was killed.
     """
-    reading, writing = os.pipe()
+    ours, theirs = socket.socketpair()
     # other threads of the test runner do not hold what the child needs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
-        code = 1
-        try:
-            os.close(reading)
-            if unprivileged:
-                _drop_capabilities()
-            if kill_at is not None:
-                _kill_at(kill_at)
-            content = pickle.dumps(_outcome(work))
-            if _armed:
-                _armed.clear()
-            with os.fdopen(writing, "wb") as pipe:
-                pipe.write(content)
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(writing)
+        ours.close()
+        _work(theirs, work, unprivileged=unprivileged, kill_at=kill_at)
+    theirs.close()
     hung = threading.Event()
 
     def end() -> None:
@@ -146,10 +142,14 @@ def forked(work: Callable[[], Any], *, unprivileged: bool = False, kill_at: int 
 
     watchdog = threading.Timer(PATIENCE, end)
     watchdog.start()
+    content = b""
     try:
-        with os.fdopen(reading, "rb") as answer:
-            content = answer.read()
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        with ours, beside(pid) if beside else contextlib.nullcontext():
+            ours.sendall(b"!")
+            with contextlib.suppress(ConnectionResetError):
+                while part := ours.recv(1 << 16):
+                    content += part
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     finally:
         watchdog.cancel()
         watchdog.join()
@@ -162,35 +162,71 @@ def forked(work: Callable[[], Any], *, unprivileged: bool = False, kill_at: int 
     return _checked([pickle.loads(content)])[0]
 
 
+def _work(pipe: socket.socket, work: Callable[[], Any], *, unprivileged: bool, kill_at: int | None) -> NoReturn:
+    """Be the child: work as soon as the parent says so, and send the result."""
+    code = 1
+    try:
+        if unprivileged:
+            _drop_capabilities()
+        # its end, if something beside the child failed
+        if pipe.recv(1):
+            killed = (
+                Steps(kill_at, lambda: os.kill(os.getpid(), signal.SIGKILL)) if kill_at else contextlib.nullcontext()
+            )
+            with killed:
+                content = pickle.dumps(_outcome(work))
+            pipe.sendall(content)
+            code = 0
+    finally:
+        os._exit(code)
+
+
 #: What `forked` returns for a child that was killed.
 KILLED: Final = "killed"
 
-_armed: Final[list[int]] = []
 #: Functions in C that no audit hook is told of, by their names.
 _WRITES: Final = frozenset(
     {"write", "writelines", "writev", "pwrite", "sendfile", "copy_file_range", "fsync", "fdatasync"}
 )
+_EVENTS: Final = ("os.", "open", "shutil.", "tempfile.", "mmap.", "fcntl.", "socket.")
 
 
-def _kill_at(number: int) -> None:
-    """Kill this process at its n-th event that has to do with files."""
-    _armed.append(number)
+class Steps:
+    """Counts what a thread does with files, and acts at one of these steps.
 
-    def step() -> None:
-        _armed[0] -= 1
-        if _armed[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    A step is an event that Python reports to audit hooks, or the moment before the call of a function in C that writes
+    or flushes. Only for a process that ends soon: an audit hook stays.
 
-    def hook(event: str, _arguments: object) -> None:
-        if _armed and event.startswith(("os.", "open", "shutil.", "tempfile.", "mmap.", "fcntl.", "socket.")):
-            step()
+    Attributes:
+        seen: How many there were.
+    """
 
-    def profile(_frame: object, event: str, function: Any) -> None:
-        if _armed and event == "c_call" and function.__name__ in _WRITES:
-            step()
+    def __init__(self, number: int, act: Callable[[], None]) -> None:
+        self.seen = 0
+        self._number, self._act, self._counts = number, act, False
 
-    sys.addaudithook(hook)
-    sys.setprofile(profile)
+    def _step(self) -> None:
+        self.seen += 1
+        if self.seen == self._number:
+            self._act()
+
+    def _event(self, event: str, _arguments: object) -> None:
+        if self._counts and event.startswith(_EVENTS):
+            self._step()
+
+    def _call(self, _frame: object, event: str, function: Any) -> None:
+        if event == "c_call" and function.__name__ in _WRITES:
+            self._step()
+
+    def __enter__(self) -> Self:
+        sys.addaudithook(self._event)
+        self._counts = True
+        sys.setprofile(self._call)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+        self._counts = False
 
 
 class _Header(ctypes.Structure):

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
-from modelkeep_conformance import verdict
-from modelkeep_conformance.clauses import CHAPTERS
+from modelkeep_conformance import hooks, verdict
 
 _SIGNS: Final[Mapping[str, str]] = {
     verdict.PASS: "+",
@@ -34,19 +33,25 @@ def terminal(report: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         traits = ", ".join(mine["traits"]) or "no traits"
         yield f"{name}: {mine['verdict']} in {mine['seconds']:.0f} s of tests ({traits})"
-        for chapter in CHAPTERS:
-            signs = " ".join(f"{clause.id}{_SIGNS[mine['clauses'][clause.id]]}" for clause in chapter.clauses)
-            yield f"  {chapter.title:12} {signs}"
+        for chapter in report["contract"]:
+            signs = " ".join(f"{each['id']}{_SIGNS[mine['clauses'][each['id']]]}" for each in chapter["clauses"])
+            yield f"  {chapter['title']:12} {signs}"
+        if any(mine["clauses"][each["id"]] == verdict.FAIL for each in report["contract"][0]["clauses"]):
+            yield "  the harness is faulty (H): what else failed may mean nothing until it is mended"
         for gap in mine["gaps"]:
             yield f"  gap {gap['clause']}: {gap['reason']} ({gap['error']})"
+            if mine["clauses"][gap["clause"]] == verdict.FAIL:
+                yield f"  no test shows the gap {gap['clause']}, or one fails otherwise: correct it in the harness"
         for test in mine["tests"]:
-            if test["result"] == verdict.COULD_NOT_RUN:
+            if test["result"] == verdict.COULD_NOT_RUN and test["detail"] != verdict.DESELECTED:
                 yield f"  could not run {' '.join(test['clauses'])}: {test['detail']}"
+        if deselected := sum(test["detail"] == verdict.DESELECTED for test in mine["tests"]):
+            yield f"  {deselected} tests were deselected"
     yield "  " + ", ".join(f"{sign} {meaning}" for meaning, sign in _SIGNS.items())
 
 
-def write(report: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write report.json, junit.xml, report.html and badge.json."""
+def write(report: dict[str, Any], folder: Path) -> list[Path]:
+    """Write report.json, junit.xml, report.html, badge.json, and what plugins add."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "report.json": json.dumps(report, indent=2),
@@ -59,7 +64,8 @@ def write(report: Mapping[str, Any], folder: Path) -> list[Path]:
         path = folder / name
         path.write_text(text, "utf-8")
         paths.append(path)
-    return paths
+    added = hooks.manager().hook.conformance_report(report=report, folder=folder)
+    return [*paths, *filter(None, added)]
 
 
 def _badge(report: Mapping[str, Any]) -> dict[str, object]:
@@ -107,18 +113,21 @@ def _page(report: Mapping[str, Any]) -> str:
     found = report["backends"]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in found)
     rows = []
-    for chapter in CHAPTERS:
-        rows.append(f"<tr><th colspan='{2 + len(found)}' class='chapter'>{chapter.title}</th></tr>")
-        for clause in chapter.clauses:
-            cells = "".join(_cell(mine, clause.id) for mine in found.values())
-            rows.append(f"<tr><td>{clause.id}</td><td>{html.escape(clause.text)}</td>{cells}</tr>")
+    for chapter in report["contract"]:
+        title = html.escape(chapter["title"])
+        rows.append(f"<tr><th colspan='{2 + len(found)}' class='chapter'>{title}</th></tr>")
+        for clause in chapter["clauses"]:
+            cells = "".join(_cell(mine, clause["id"]) for mine in found.values())
+            text = html.escape(f"{clause['text']} (since {clause['since']})")
+            rows.append(f"<tr><td>{html.escape(clause['id'])}</td><td>{text}</td>{cells}</tr>")
     facts = "".join(
         f"<li><b>{html.escape(name)}</b>: {mine['verdict']}, {mine['seconds']:.0f} s, "
         f"traits: {', '.join(mine['traits']) or 'none'}{_gaps(mine['gaps'])}</li>"
         for name, mine in found.items()
     )
     about = ", ".join(
-        f"{key} {html.escape(str(report[key]))}" for key in ("suite", "modelkeep", "python", "platform", "profile")
+        f"{key} {html.escape(str(report[key]))}"
+        for key in ("suite", "modelkeep", "python", "platform", "profile", "seed")
     )
     legend = " ".join(
         f"<span style='background:{colour}'>&nbsp;{name}&nbsp;</span>" for name, colour in _COLOURS.items()

@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from modelkeep_conformance.clauses import CLAUSES
+from modelkeep_conformance.clauses import CLAUSES, Clause, chapters
+from modelkeep_conformance.clauses import owed as owed_clauses
 
 PASS: Final = "pass"
 FAIL: Final = "fail"
 GAP: Final = "declared gap"
 NOT_APPLICABLE: Final = "not applicable"
 COULD_NOT_RUN: Final = "could not run"
+#: Why a test could not run.
+DESELECTED: Final = "deselected"
 #: A clause is as good as the worst of its tests; that some do not apply does not matter beside others.
 _WORST: Final = (FAIL, COULD_NOT_RUN, GAP, PASS, NOT_APPLICABLE)
 
@@ -48,24 +51,38 @@ class Outcome:
     seconds: float
 
 
-def clauses_of(outcomes: Iterable[Outcome], provides: Collection[str] = ("registry", "inventory")) -> dict[str, str]:
-    """The result of each clause for a backend that has a registry, an inventory or both.
+def clauses_of(
+    outcomes: Iterable[Outcome],
+    provides: Collection[str] = ("registry", "inventory"),
+    gaps: Collection[str] = (),
+    owed: Mapping[str, Clause] = CLAUSES,
+) -> dict[str, str]:
+    """The result of each clause for a backend.
 
-    A clause without a test could not run, unless it is about what the backend does not have.
+    A clause without a test could not run, unless it is about what the backend does not have. A gap that no test shows
+    is a failure: it has to be taken out of the harness.
+
+    Args:
+        outcomes: What became of its tests.
+        provides: What it has: a registry, an inventory, or both.
+        gaps: The clauses that it declares to break.
+        owed: The contract.
     """
     found: dict[str, str] = {}
-    for name, clause in CLAUSES.items():
+    for name, clause in owed.items():
         results = [outcome.result for outcome in outcomes if name in outcome.clauses]
-        without = COULD_NOT_RUN if clause.kind in ("both", *provides) else NOT_APPLICABLE
+        without = COULD_NOT_RUN if clause.kinds & set(provides) else NOT_APPLICABLE
         found[name] = min(results, key=_WORST.index, default=without)
+        if name in gaps and found[name] == PASS:
+            found[name] = FAIL
     return found
 
 
-def verdict_of(clauses: Mapping[str, str]) -> str:
-    """The verdict on a backend."""
+def verdict_of(clauses: Mapping[str, str], owed: Mapping[str, Clause] = CLAUSES) -> str:
+    """The verdict on a backend, from the results of the clauses of a contract."""
     if FAIL in clauses.values() or PASS not in clauses.values():
         return FAILED
-    if any(result == COULD_NOT_RUN and CLAUSES[clause].core for clause, result in clauses.items()):
+    if any(result == COULD_NOT_RUN and owed[clause].core for clause, result in clauses.items()):
         return INCOMPLETE
     return CONFORMS
 
@@ -84,6 +101,9 @@ class Collector:
         properties: dict[str, Any] = dict(report.user_properties)
         if "backend" not in properties:
             return
+        for nodeid, clauses in _deselected(report):
+            skipped = Outcome(properties["backend"], _test(nodeid), tuple(clauses), COULD_NOT_RUN, DESELECTED, 0.0)
+            self._outcomes[properties["backend"], nodeid] = skipped
         result, detail = outcome(report)
         key = properties["backend"], report.nodeid
         seconds = report.duration + (self._outcomes[key].seconds if key in self._outcomes else 0.0)
@@ -91,23 +111,22 @@ class Collector:
             return
         before = self._outcomes.get(key)
         if before is None or _WORST.index(result) <= _WORST.index(before.result):
-            name = report.nodeid.rpartition("::")[2].partition("[")[0]
             self._outcomes[key] = Outcome(
-                properties["backend"], name, tuple(properties["clauses"]), result, detail, seconds
+                properties["backend"], _test(report.nodeid), tuple(properties["clauses"]), result, detail, seconds
             )
 
     def report(self) -> dict[str, Any]:
         """All that was found out, as JSON can hold it."""
         from modelkeep_conformance import backends
 
+        owed = owed_clauses()
         found: dict[str, Any] = {}
         for name in sorted({outcome.backend for outcome in self._outcomes.values()}):
             mine = [outcome for outcome in self._outcomes.values() if outcome.backend == name]
-            loaded = backends.load(name)
-            harness = loaded.harness if isinstance(loaded, backends.Mutant) else loaded
-            clauses = clauses_of(mine, harness.provides)
+            harness = backends.harness_of(name)
+            clauses = clauses_of(mine, harness.provides, [gap.clause for gap in harness.gaps], owed)
             found[name] = {
-                "verdict": verdict_of(clauses),
+                "verdict": verdict_of(clauses, owed),
                 "clauses": clauses,
                 "traits": sorted(harness.traits),
                 "provides": sorted(harness.provides),
@@ -120,8 +139,18 @@ class Collector:
             "modelkeep": version("modelkeep"),
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "profile": self._config.getoption("--profile"),
+            "profile": self._config.getoption("--conformance-profile"),
+            "seed": self._config.getoption("--conformance-seed"),
             "command": " ".join(["pytest", *map(str, self._config.invocation_params.args)]),
+            "contract": [
+                {
+                    "title": chapter.title,
+                    "clauses": [
+                        {**dataclasses.asdict(clause), "traits": sorted(clause.traits)} for clause in chapter.clauses
+                    ],
+                }
+                for chapter in chapters()
+            ],
             "backends": found,
         }
 
@@ -151,21 +180,43 @@ class Collector:
                 terminalreporter.write_line(f"wrote {path}")
 
 
+def _test(nodeid: str) -> str:
+    return nodeid.rpartition("::")[2].partition("[")[0]
+
+
+def _deselected(report: pytest.TestReport) -> Iterator[tuple[str, Sequence[str]]]:
+    for name, value in report.user_properties:
+        if name == "deselected":
+            yield value  # type: ignore[misc]  # what the plugin put there
+
+
 def recompute(path: Path) -> dict[str, str]:
     """Compute the verdicts of a report anew from its single outcomes.
+
+    Clauses that plugins added are taken from the report; those of the suite are what they are here.
 
     Raises:
         ValueError: The file is no report.
     """
     try:
         report = json.loads(path.read_text("utf-8"))
+        added = {
+            each["id"]: Clause(**{**each, "traits": frozenset(each["traits"])})
+            for chapter in report.get("contract", ())
+            for each in chapter["clauses"]
+        }
+        owed = {**added, **CLAUSES}
         return {
             name: verdict_of(
                 clauses_of(
-                    [Outcome(**{**test, "clauses": tuple(test["clauses"])}) for test in mine["tests"]], mine["provides"]
-                )
+                    [Outcome(**{**test, "clauses": tuple(test["clauses"])}) for test in mine["tests"]],
+                    mine["provides"],
+                    [gap["clause"] for gap in mine.get("gaps", ())],
+                    owed,
+                ),
+                owed,
             )
             for name, mine in report["backends"].items()
         }
-    except (KeyError, TypeError, OSError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, AttributeError, OSError, ValueError) as error:
         raise ValueError(f"{path} is no conformance report: {error!r}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -29,13 +29,14 @@ def close_one(options: Options, generation: int, who: int) -> int:
     return who
 
 
-def close_all(options: Options, count: int, who: int) -> list[int]:
-    """Close numbers that others want too, one after the other; return which were had."""
+def close_all(options: Options, count: int, who: int, meet: Callable[[], Any]) -> list[int]:
+    """Close numbers that others want too, one after the other, each at once with them; return which were had."""
     registry = modelkeep.registry(**options)
     for generation in range(1, count + 1):
         _write(registry, generation, who)
     won = []
     for generation in range(1, count + 1):
+        meet()
         with contextlib.suppress(ConflictError):
             registry.close(PROJECT, VERSION, generation, tag(*states_of(generation, who), score=who))
             won.append(generation)

@@ -11,14 +11,15 @@ from modelkeep_conformance.mutants import (
     errors,
     generations,
     handles,
+    harnesses,
     integrity,
     inventories,
     keys,
     listings,
+    odd,
     releases,
     states,
 )
-from modelkeep_conformance.mutants.define import REFERENCES
 
 __all__ = [
     "MUTANTS",
@@ -28,13 +29,17 @@ __all__ = [
     "errors",
     "generations",
     "handles",
+    "harnesses",
     "integrity",
     "inventories",
     "keys",
     "listings",
+    "odd",
     "releases",
     "states",
 ]
 
+#: What must conform: what mutants are made of, unbroken, and what is odd, but owes nothing.
+REFERENCES: Final[Mapping[str, define.Harness]] = {**define.REFERENCES, **odd.HARNESSES}
 #: The mutants by name.
 MUTANTS: Final[Mapping[str, Mutant]] = define.found

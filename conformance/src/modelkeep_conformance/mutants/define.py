@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from modelkeep import keyvalue
 from modelkeep.backend import seal
@@ -31,6 +31,10 @@ class Harness(FileHarness):
         provider: The class, as `module:Class`.
     """
 
+    expendable: ClassVar[tuple[str, ...]] = (".stage",)
+    #: what the levers use; that of a mutant may be broken
+    engine: ClassVar[type[reference.Engine]] = reference.Engine
+
     kind: str
     provider: str
 
@@ -45,7 +49,7 @@ class Harness(FileHarness):
 
     def regions(self, root: Path, project: str, version: str) -> Sequence[Region]:
         """The file of each key."""
-        engine = reference.Engine(str(root))
+        engine = self.engine(str(root))
         if self.kind == "inventory":
             items = {key: key for key in engine.keys("application/")}
         else:
@@ -54,8 +58,8 @@ class Harness(FileHarness):
 
     def newer_format(self, root: Path) -> bool:
         """A marker of a format to come."""
-        marker = reference.Engine(str(root)).path("format")
-        return bool(marker.write_bytes(seal("format", b"%d" % (keyvalue.FORMAT + 1))))
+        self.engine(str(root)).replace("format", seal("format", b"%d" % (keyvalue.FORMAT + 1)))
+        return True
 
     def golden(self, root: Path) -> Path:
         """What the reference writes."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -301,3 +302,58 @@ class OnlyItsOwn(Engine):
         if key == "format":
             super().create("writer", b"")
         return super().create(key, value)
+
+
+class _Native(Engine):
+    """Writes as an engine in C does: no event of Python tells of it."""
+
+    libc: ClassVar[ctypes.CDLL] = ctypes.CDLL(None, use_errno=True)
+
+    def native(self, number: int, content: bytes) -> None:
+        """Write all of it, or raise."""
+        if self.libc.write(number, content, len(content)) != len(content):
+            raise OSError(ctypes.get_errno(), "write")
+
+
+@mutant("D10", "a record is written in place, in two pieces")
+@mutant("D10", "a record is written in place, in two pieces", kind="inventory")
+class TwoPieces(_Native):
+    def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
+        if key.startswith("state/"):
+            return super().create(key, value, needs=needs, durable=durable)
+        self.folder(self.path(key).parent)
+        try:
+            number = os.open(self.path(key), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            return False
+        self._finish(number, value)
+        return True
+
+    def replace(self, key: str, value: bytes) -> None:
+        self.folder(self.path(key).parent)
+        self._finish(os.open(self.path(key), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), value)
+
+    def _finish(self, number: int, value: bytes) -> None:
+        try:
+            self.native(number, value[:10])
+            self.native(number, value[10:])
+            self.libc.fsync(number)
+        finally:
+            os.close(number)
+
+
+@mutant("D10", "whether a write succeeded is not looked at")
+@mutant("D10", "whether a write succeeded is not looked at", kind="inventory")
+class WriteNotChecked(_Native):
+    def write(self, path: Path, value: bytes | memoryview) -> None:
+        with path.open("xb", buffering=0) as file:
+            self.libc.write(file.fileno(), bytes(value), len(value))
+            self.sync(file.fileno())
+
+
+@mutant("D5", "whether a flush succeeded is not looked at")
+@mutant("D5", "whether a flush succeeded is not looked at", kind="inventory")
+class FlushNotChecked(Engine):
+    def sync(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            super().sync(number)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from modelkeep import ConflictError, CorruptedError, MissingError, Package, Tag
+from modelkeep import ConflictError, CorruptedError, MissingError, Package, StorageError, Tag
 from modelkeep._key import GenerationKey, ProjectKey, ReleaseKey
+from modelkeep.backend import seal
 from modelkeep_conformance.mutants.define import mutant
-from modelkeep_conformance.mutants.reference import Inventory, Registry
+from modelkeep_conformance.mutants.reference import Engine, Inventory, Registry
 
 
 @mutant("E1", "what leaving a view raises is not the library's")
@@ -107,3 +109,53 @@ class ApplicationNotNamed(Inventory):
             return super().get(application)
         except MissingError:
             raise MissingError(f"{self!r}: there is no such application") from None
+
+
+@mutant("E1", "after an error a handle is of no use any more")
+@mutant("E1", "after an error a handle is of no use any more", kind="inventory")
+@mutant("R4", "after an error a handle is of no use any more")
+@mutant("I2", "after an error a handle is of no use any more", kind="inventory")
+class BrokenByAnError(Engine):
+    broken = False
+
+    @contextlib.contextmanager
+    def staged(self, value: bytes | memoryview) -> Iterator[Path]:
+        if self.broken:
+            raise StorageError(f"{self.place}: the store is locked")
+        self.broken = True
+        with super().staged(value) as path:
+            yield path
+            self.broken = False
+
+
+@mutant("E1", "an interrupt is told as an error of the storage")
+@mutant("E1", "an interrupt is told as an error of the storage", kind="inventory")
+class InterruptIsStorageError(Engine):
+    @contextlib.contextmanager
+    def staged(self, value: bytes | memoryview) -> Iterator[Path]:
+        try:
+            with super().staged(value) as path:
+                yield path
+        except KeyboardInterrupt:
+            raise StorageError(f"{self.place}: interrupted") from None
+
+
+@mutant("E3", "where there is no generation, the latest is 0")
+class LatestIsZero(Registry):
+    def latest(self, project: ProjectKey, release: ReleaseKey) -> Any:
+        return super().latest(project, release) or 0
+
+
+@mutant("E3", "a state that a generation does not name is told to be missing")
+class ReadIsMissing(Registry):
+    def read(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID) -> bytes:
+        with self.view(project, release, generation, sid) as view:
+            return bytes(view)
+
+
+@mutant("E3", "an application is kept with other ends of lines")
+class OtherLines(Inventory):
+    def put(self, descriptor: Any) -> None:
+        self._check(create=True)
+        key = f"application/{descriptor.descriptor.name}"
+        self._engine.replace(key, seal(key, descriptor.descriptor.source.replace(b"\n", b"\r\n")))

@@ -43,7 +43,7 @@ def test_of_processes_closing_one_number_one_wins(kit: Kit, registry: Any) -> No
     registry.push(package())
     options = kit.options("registry")
     count = kit.times(20, 400)
-    results = in_processes(work.close_all, [(options, count, who) for who in range(4)])
+    results = in_processes(work.close_all, [(options, count, who) for who in range(4)], meet=True)
     for generation in range(1, count + 1):
         _one_winner(kit, registry, generation, [who for who, won in enumerate(results) if generation in won])
         # whoever lost can still commit what it wrote

@@ -1,17 +1,15 @@
 """What survives: other processes, kills at every step, no room, no rights, other places, other formats."""
 
-import os
-import random
 import shutil
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from modelkeep import ConflictError, StorageError, Tag, UnsupportedError
-from modelkeep_conformance import trace, work
+from modelkeep import Error, Manifest, Package, StorageError, Tag, UnsupportedError
+from modelkeep_conformance import syscalls, trace, work
+from modelkeep_conformance.jobs import JOBS, Job
 from modelkeep_conformance.kit import (
     APPLICATIONS,
     PROJECT,
@@ -39,149 +37,116 @@ def test_another_process_sees_what_was_acknowledged(kit: Kit) -> None:
         assert found == {name: Filled.source(name) for name in APPLICATIONS}
 
 
-class Job:
-    """A call that is killed, and what must hold after that.
-
-    Attributes:
-        name: push, write, close or put.
-    """
-
-    def __init__(self, kit: Kit, name: str, root: Path) -> None:
-        self.kit, self.name, self.root = kit, name, root
-        self.new = tag(sid(21), sid(22), score=4.0)
-        self.handle = kit.handle(APPLICATIONS[0], "x = 'new'\n")
-        if name != "put":
-            for number in (21, 22):
-                if name == "close":
-                    self.registry().write(PROJECT, VERSION, sid(number), content(number, 70_000))
-
-    def registry(self) -> Any:
-        """A new handle."""
-        return self.kit.registry(self.root)
-
-    def inventory(self) -> Any:
-        """A new handle."""
-        return self.kit.inventory(self.root)
-
-    def call(self) -> None:
-        """What is killed."""
-        if self.name == "push":
-            self.registry().push(package(version="2.0"))
-        elif self.name == "write":
-            self.registry().write(PROJECT, VERSION, sid(21), content(21, 70_000))
-        elif self.name == "close":
-            self.registry().close(PROJECT, VERSION, 4, self.new)
-        else:
-            self.inventory().put(self.handle)
-
-    def check(self, filled: Filled) -> None:
-        """All or nothing, and what was there before is intact."""
-        registry = self.registry() if self.kit.registers else None
-        inventory = self.inventory() if self.kit.inventories else None
-        if inventory and self.name == "put":
-            assert inventory.list() == APPLICATIONS
-            source = inventory.get(APPLICATIONS[0]).source
-            assert source in (Filled.source(APPLICATIONS[0]), self.handle.descriptor.source)
-            assert inventory.get(APPLICATIONS[1]).source == Filled.source(APPLICATIONS[1])
-            inventory = None
-        filled.check(registry, inventory)
-        if registry:
-            assert registry.projects() == (PROJECT,)
-            for version in map(str, registry.releases(PROJECT)):
-                assert version in (VERSION, "2.0")
-                assert registry.pull(PROJECT, version).path.read_bytes() == package(version=version).path.read_bytes()
-            generations = registry.generations(PROJECT, VERSION)
-            assert generations in ((1, 2, 3), (1, 2, 3, 4))
-            assert registry.latest(PROJECT, VERSION) == generations[-1]
-            if 4 in generations:
-                assert registry.open(PROJECT, VERSION, 4) == self.new
-                for number in (21, 22):
-                    assert registry.read(PROJECT, VERSION, 4, sid(number)) == content(number, 70_000)
-
-    def again(self) -> None:
-        """The same call succeeds, unless it had done its work before the kill; the next one does, too."""
-        try:
-            self.call()
-        except ConflictError:
-            registry = self.registry()
-            assert (self.name == "push" and "2.0" in map(str, registry.releases(PROJECT))) or (
-                self.name == "close" and 4 in registry.generations(PROJECT, VERSION)
-            )
-        if self.name == "write":
-            self.registry().close(PROJECT, VERSION, 5, tag(sid(21)))
-            assert self.registry().read(PROJECT, VERSION, 5, sid(21)) == content(21, 70_000)
-        elif self.name == "put":
-            assert self.inventory().get(APPLICATIONS[0]).source == self.handle.descriptor.source
-        elif self.name == "push":
-            self.registry().push(package(version="3.0"))
-
-
-JOBS = ("push", "write", "close", "put")
-
-
-def _job(kit: Kit, name: str, root: Path) -> tuple[Job, Filled]:
-    if name == "put" and not kit.inventories:
-        pytest.skip("not applicable: the backend has no inventory")
-    if name != "put" and not kit.registers:
-        pytest.skip("not applicable: the backend has no registry")
-    base, kit.root = kit.root, root
-    try:
-        filled = Filled(kit)
-    finally:
-        kit.root = base
-    return Job(kit, name, root), filled
-
-
 @clause("D2", "D3", "D4")
 @pytest.mark.parametrize("name", JOBS)
 def test_a_kill_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     """Steps are the file events that Python reports; what an engine does in C is for the two tests below."""
     step = 0
-    ended = False
-    while not ended:
+    result: Any = KILLED
+    while result == KILLED:
         step += 1
-        root = kit.folder(f"step{step}")
-        job, filled = _job(kit, name, root)
-        ended = forked(job.call, kill_at=step) != KILLED
-        job.check(filled)
+        job = Job(kit, name, kit.folder(f"step{step}"))
+        result = forked(job.call, kill_at=step)
+        job.check(acknowledged=result is None)
         job.again()
-        filled.check(job.registry() if kit.registers else None, None)
-        if "local_files" in kit.harness.traits:
-            kit.harness.forget(root)
-            shutil.rmtree(root)
+        job.follow()
+        job.remove()
+    assert result is None
 
 
 @clause("D2", "D3", "D4")
 @pytest.mark.parametrize("name", JOBS)
 def test_a_kill_at_any_time_leaves_all_or_nothing(kit: Kit, name: str) -> None:
-    """For what engines do in C: kills at random times, spread over what the call takes."""
-    root = kit.folder("timed")
-    job, filled = _job(kit, name, root)
+    """For what engines do between calls, as in maps of memory: kills spread at random over what the call takes."""
+    job = Job(kit, name, kit.folder("timed"))
     begin = time.perf_counter()
     assert killed_after(job.call, 60.0)
     lasts = time.perf_counter() - begin
-    job.again()
-    chance = random.Random(11)
-    for round_ in range(kit.times(12, 200)):
-        root = kit.folder(f"round{round_}")
-        job, filled = _job(kit, name, root)
-        killed_after(job.call, chance.random() * lasts)
-        job.check(filled)
+    for round_ in range(kit.times(6, 200)):
+        job = Job(kit, name, kit.folder(f"round{round_}"))
+        acknowledged = killed_after(job.call, kit.chance.random() * lasts)
+        job.check(acknowledged=acknowledged)
         job.again()
-        filled.check(job.registry() if kit.registers else None, None)
+        job.follow()
+        job.remove()
 
 
 @clause("D5")
-@pytest.mark.parametrize("name", ["push", "close", "put"])
+@pytest.mark.parametrize("name", ["push", "push-folder", "close", "put"])
 def test_what_is_acknowledged_was_flushed(kit: Kit, name: str) -> None:
-    """Traced by the system calls of a process that makes one commit."""
-    if not trace.available():
-        could_not_run("strace is not installed, or may not trace")
-    job, _ = _job(kit, name, kit.root)
-    del job
-    events = trace.run(kit, name)
-    unflushed = trace.unflushed(events, kit.root)
+    """Told by the system calls of a process that commits, also to a project that is new: its folders are, too."""
+    if not syscalls.available():
+        could_not_run(syscalls.UNAVAILABLE)
+    Job(kit, name, kit.root)
+    packages = [package(version="2.0", folder=name == "push-folder"), package("traced")]
+    handles = [kit.handle(APPLICATIONS[0], "x = 2\n"), kit.handle("traced")]
+
+    def commit() -> None:
+        if name == "put":
+            for handle in handles:
+                kit.inventory().put(handle)
+            return
+        registry = kit.registry()
+        for each in packages:
+            registry.push(each)
+        if name == "close":
+            for project in (PROJECT, "traced"):
+                registry.write(project, VERSION, sid(41), content(41, 50_000))
+                registry.write(project, VERSION, sid(42), content(42))
+                registry.close(project, VERSION, 5, tag(sid(41), sid(42)))
+
+    unflushed = trace.unflushed(commit, kit.root, kit.harness.expendable)
     assert not unflushed, f"written and not flushed when the call returned: {unflushed}"
+
+
+@clause("D5")
+@pytest.mark.parametrize("name", [name for name in JOBS if name != "write"])
+def test_a_flush_that_fails_is_an_error(kit: Kit, name: str) -> None:
+    """EIO from each flush and all after it: nothing is acknowledged that may not be there."""
+    meddle(
+        kit,
+        name,
+        syscalls.FLUSHES,
+        "error=EIO",
+        few=3,
+        expected=lambda result: isinstance(result, StorageError),
+    )
+
+
+def meddle(kit: Kit, name: str, calls: Sequence[str], what: str, *, few: int, expected: Callable[[Any], bool]) -> None:
+    """Kill at each call that the system is asked for, or some of them; or let it fail (`+`: and all after it)."""
+    if not syscalls.available():
+        could_not_run(syscalls.UNAVAILABLE)
+    job = Job(kit, name, kit.folder("counted"))
+    found = syscalls.changes(job.call, job.root, calls)
+    assert found, "nothing was written"
+    for number, call in enumerate(kit.some(found, few)):
+        job = Job(kit, name, kit.folder(f"call{number}"))
+        result = syscalls.meddled(job.call, call, what.rstrip("+"), calls=calls if what.endswith("+") else ())
+        assert expected(result), f"{what} at {call.line}: {result!r}"
+        try:
+            job.check(acknowledged=result is None)
+            job.again()
+            job.follow()
+        except (AssertionError, Error) as error:
+            raise AssertionError(f"after {what} at {call.line} ({result!r}): {error!r}") from error
+        job.remove()
+
+
+@clause("D10")
+@pytest.mark.parametrize("name", JOBS)
+def test_a_kill_at_each_system_call_leaves_all_or_nothing(kit: Kit, name: str) -> None:
+    """Met just before the kernel carries the call out, whether Python or an engine in C makes it."""
+    meddle(kit, name, syscalls.CHANGES, "signal=KILL", few=8, expected=lambda result: result == KILLED)
+
+
+@clause("D10")
+@pytest.mark.parametrize("what", ["error=ENOSPC", "error=ENOSPC+"])
+@pytest.mark.parametrize("name", JOBS)
+def test_no_room_at_each_system_call_is_an_error_that_loses_nothing(kit: Kit, name: str, what: str) -> None:
+    """For one write, or for one and all after it; what is cleared away only once all is done may be left."""
+    writes = (*syscalls.WRITES, *syscalls.NAMES, *syscalls.FLUSHES)
+    meddle(kit, name, writes, what, few=4, expected=lambda result: isinstance(result, StorageError | None))
 
 
 @clause("D6")
@@ -211,17 +176,15 @@ def test_a_store_works_at_another_path(kit: Kit, way: str) -> None:
 
 
 @clause("D7")
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", ["push", "close", "put"])
 def test_no_room_is_an_error_that_loses_nothing(kit: Kit, name: str) -> None:
-    job, filled = _job(kit, name, kit.root)
-    large = os.urandom(3 << 20)
+    job = Job(kit, name, kit.root)
+    large = kit.chance.randbytes(3 << 20)
     big = kit.handle(APPLICATIONS[0], b"# " + large.hex().encode() + b"\n")
     folder = kit.folder("large")
     (folder / "toy").mkdir()
     (folder / "toy" / "__init__.py").write_bytes(b"")
     (folder / "data").write_bytes(large)
-    from modelkeep import Manifest, Package
-
     huge = Package.create(folder, kit.folder("packages") / "large.4ml", Manifest(PROJECT, "5.0", "toy"))
 
     def call() -> Any:
@@ -234,18 +197,17 @@ def test_no_room_is_an_error_that_loses_nothing(kit: Kit, name: str) -> None:
         return registry.close(PROJECT, VERSION, 6, tag(sid(31)))
 
     def cramped() -> Any:
-        with kit.harness.no_room(kit.root) as possible:
+        with kit.lever("no_room", kit.root) as possible:
             return call() if possible else "impossible"
 
     result = forked(cramped)
     if result == "impossible":
         could_not_run("the harness can not take the room away")
     assert isinstance(result, StorageError), result
-    registry = job.registry() if kit.registers else None
-    filled.check(registry, job.inventory() if kit.inventories else None)
-    if registry:
-        assert registry.generations(PROJECT, VERSION) == (1, 2, 3)
-        assert [str(key) for key in registry.releases(PROJECT)] == [VERSION]
+    job.check()
+    if kit.registers:
+        assert job.registry().generations(PROJECT, VERSION) == (1, 2, 3)
+        assert [str(key) for key in job.registry().releases(PROJECT)] == [VERSION]
     call()
     if name == "push":
         assert job.registry().pull(PROJECT, "5.0").path.read_bytes() == huge.path.read_bytes()
@@ -280,7 +242,7 @@ def test_a_read_only_store_can_be_read_and_not_written(kit: Kit) -> None:
     if kit.registers:
         package("beta"), package(version="2.0")
     kit.handle("third")
-    with kit.harness.read_only(kit.root) as possible:
+    with kit.lever("read_only", kit.root) as possible:
         if not possible:
             could_not_run("the harness can not make a store read-only")
         assert forked(check, unprivileged=True) == "checked"

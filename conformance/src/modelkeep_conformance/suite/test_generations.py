@@ -7,13 +7,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, seed
 from hypothesis import strategies as st
 
 from modelkeep import ConflictError, Directory, InvalidError, MissingError, Tag, Training, Tuning
-from modelkeep_conformance.backends import MUTANT
 from modelkeep_conformance.kit import PROJECT, VERSION, Kit, content, package, sid, tag
-from modelkeep_conformance.suite import clause
+from modelkeep_conformance.suite import clause, explore
 
 _CET = dt.timezone(dt.timedelta(hours=1))
 TAGS = [
@@ -118,16 +117,9 @@ def test_all_tags_come_back_equal(kit: Kit, registry: Any) -> None:
     for number in range(1, 5):
         registry.write(PROJECT, VERSION, sid(number), content(number))
     count = 0
-    # the simplest counterexample is for authors, who are to understand it; that there is one is enough for a mutant
-    phases = [Phase.generate] if kit.name.startswith(MUTANT) else list(Phase)
 
-    @settings(
-        max_examples=kit.times(60, 2000),
-        deadline=None,
-        database=None,
-        phases=phases,
-        suppress_health_check=list(HealthCheck),
-    )
+    @seed(kit.seed)
+    @explore(kit, kit.times(60, 2000))
     @given(_tags)
     def check(each: Tag) -> None:
         nonlocal count

@@ -4,14 +4,14 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import seed
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
 
 from modelkeep import ConflictError, MissingError, Tag
 from modelkeep_conformance.kit import Kit, content, package, sid, tag
 from modelkeep_conformance.processes import KILLED, forked
-from modelkeep_conformance.suite import clause
+from modelkeep_conformance.suite import clause, explore
 
 NAMES = ("alpha", "alpha-b", "beta")
 VERSIONS = ("1.0", "1.0.0", "1.1", "1.10")
@@ -133,7 +133,7 @@ class Machine(RuleBasedStateMachine):
             assert handle.latest(name, version) == max(closed, default=None)
 
     def teardown(self) -> None:
-        self.kit.harness.forget(self.root)
+        self.kit.remove(self.root)
 
 
 @clause("C5", "L2", "X7", "K4", "S3", "C3")
@@ -142,15 +142,7 @@ def test_random_use_agrees_with_a_dictionary(kit: Kit, registry: Any) -> None:
         pass
 
     Mine.kit, Mine.roots = kit, itertools.count()
+    examples = kit.times(15, 400)
     run_state_machine_as_test(
-        Mine,
-        settings=settings(
-            max_examples=kit.times(15, 400),
-            stateful_step_count=kit.times(25, 60),
-            # that a mutant fails is enough, nobody asks for its smallest example
-            phases=[Phase.generate] if kit.name.startswith("mutant:") else list(Phase),
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        seed(kit.seed)(Mine), settings=explore(kit, examples, stateful_step_count=kit.times(25, 60))
     )

@@ -2,7 +2,6 @@
 
 import array
 import mmap
-import os
 from typing import Any
 
 import pytest
@@ -99,7 +98,7 @@ def test_every_size_round_trips(kit: Kit, registry: Any) -> None:
     states = {}
     for number, size in enumerate(SIZES):
         for kind, make in enumerate(
-            (os.urandom, lambda size: b"\0" * size, lambda size: bytes(range(256)) * (size // 256 + 1))
+            (kit.chance.randbytes, lambda size: b"\0" * size, lambda size: bytes(range(256)) * (size // 256 + 1))
         ):
             states[sid(10 * number + kind)] = make(size)[:size]
     for each, state in states.items():
@@ -114,7 +113,7 @@ def test_every_size_round_trips(kit: Kit, registry: Any) -> None:
 @clause("S5")
 def test_large_states_round_trip(kit: Kit, registry: Any) -> None:
     registry.push(package())
-    state = os.urandom(1 << 20) * 64
+    state = kit.chance.randbytes(1 << 20) * 64
     registry.write(PROJECT, VERSION, sid(1), state)
     registry.write(PROJECT, VERSION, sid(2), state[1:])
     registry.close(PROJECT, VERSION, 1, tag(sid(1), sid(2)))
@@ -230,7 +229,7 @@ def test_a_view_is_read_only_and_lasts_while_others_commit(kit: Kit, registry: A
             assert (view.format, view.ndim, view.nbytes) == ("B", 1, len(state))
             for commits in range(2, 12):
                 generation = 100 * number + commits
-                other.write(PROJECT, VERSION, sid(10_000 + generation), os.urandom(20_000))
+                other.write(PROJECT, VERSION, sid(10_000 + generation), kit.chance.randbytes(20_000))
                 other.close(PROJECT, VERSION, generation, tag(sid(10_000 + generation)))
                 assert view == state
             with registry.view(PROJECT, VERSION, 1, sid(1)) as inner:

@@ -65,9 +65,11 @@ def locked(path: str) -> Iterator[int]:
         finally:
             if fd in _held:
                 _held.discard(fd)
-                # not left to the close: a child that was forked just now may have a copy
-                fcntl.flock(fd, fcntl.LOCK_UN)
-                os.close(fd)
+                try:
+                    # not left to the close: a child that was forked just now may have a copy
+                    fcntl.flock(fd, fcntl.LOCK_UN)
+                finally:
+                    os.close(fd)
 
 
 class Draft:

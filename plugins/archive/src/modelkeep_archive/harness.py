@@ -14,6 +14,8 @@ from modelkeep_conformance.golden import unpack
 class Harness(FileHarness):
     """All traits: the store is a file, and a folder beside it."""
 
+    expendable = ("*.lock", "*.stage")
+
     def recipe(self, root: Path) -> dict[str, Any]:
         """A registry and an inventory in one archive."""
         return {"provider": "archive", "path": str(_path(root))}

@@ -14,6 +14,8 @@ from modelkeep_lmdb._engine import Engine
 class Harness(FileHarness):
     """All traits: the store is a folder of files."""
 
+    expendable = ("lock.mdb", "stage")
+
     def recipe(self, root: Path) -> dict[str, Any]:
         """A registry and an inventory in one environment."""
         return {"provider": "lmdb", "path": str(root)}

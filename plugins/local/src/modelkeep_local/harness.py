@@ -16,6 +16,8 @@ _KINDS = {"package.4ml": "release", "release.toml": "release", "tag.toml": "gene
 class Harness(FileHarness):
     """All traits: the store is files."""
 
+    expendable = ("*.lock", ".stage")
+
     def recipe(self, root: Path) -> dict[str, Any]:
         """A registry and an inventory in one folder."""
         return {"provider": "local", "path": str(root)}

@@ -1,0 +1,166 @@
+"""Calls that are cut short, and what must hold after that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from modelkeep import ConflictError, MissingError
+from modelkeep_conformance.kit import APPLICATIONS, NOT_APPLICABLE, PROJECT, VERSION, Filled, Kit, content, package, sid
+from modelkeep_conformance.kit import tag as make_tag
+
+if TYPE_CHECKING:
+    from modelkeep._guard import GuardedInventory, GuardedRegistry
+
+#: A push of a file and of a folder, the first push to a store, and so on; each is a name of a `Job`.
+JOBS: Final = ("push", "push-folder", "push-first", "write", "close", "put", "put-first")
+#: The size of the states that are written, in bytes.
+SIZE: Final = 70_000
+
+
+class Job:
+    """A call that is cut short, on a store of its own.
+
+    Attributes:
+        name: One of `JOBS`.
+        root: The folder of the store.
+        filled: What was acknowledged before; None in a store that is new.
+        package: What is pushed.
+    """
+
+    def __init__(self, kit: Kit, name: str, root: Path) -> None:
+        if not (kit.inventories if name.startswith("put") else kit.registers):
+            pytest.skip(f"{NOT_APPLICABLE}the backend has no {'inventory' if name.startswith('put') else 'registry'}")
+        self.kit, self.name, self.root = kit, name, root
+        # in a store of its own if this one is to be new: what is loaded at first use is not to be cut short
+        self.filled: Filled | None = Filled(kit, kit.folder(f"beside-{root.name}") if name.endswith("first") else root)
+        if name.endswith("first"):
+            kit.remove(kit.folder(f"beside-{root.name}"))
+            self.filled = None
+        self._tag = make_tag(sid(21), sid(22), score=4.0)
+        self._descriptor = kit.handle(APPLICATIONS[0], "x = 'new'\n" * 30)
+        #: what is pushed, and what is pushed after it; not made where a fault is
+        self.package = package(version="2.0" if self.filled else VERSION, folder=name == "push-folder")
+        self._next = package(version="3.0")
+        if name == "close":
+            for number in (21, 22):
+                self.registry().write(PROJECT, VERSION, sid(number), content(number, SIZE))
+
+    def registry(self) -> GuardedRegistry:
+        """A new handle."""
+        return self.kit.registry(self.root)
+
+    def inventory(self) -> GuardedInventory:
+        """A new handle."""
+        return self.kit.inventory(self.root)
+
+    def handle(self) -> Any:
+        """A new handle of what is called."""
+        return self.inventory() if self.name.startswith("put") else self.registry()
+
+    def call(self, handle: Any = None) -> None:
+        """What is cut short, through a new handle unless one is given."""
+        handle = handle or self.handle()
+        if self.name.startswith("push"):
+            handle.push(self.package)
+        elif self.name == "write":
+            handle.write(PROJECT, VERSION, sid(21), content(21, SIZE))
+        elif self.name == "close":
+            handle.close(PROJECT, VERSION, 4, self._tag)
+        else:
+            handle.put(self._descriptor)
+
+    def check(self, *, acknowledged: bool = False) -> None:
+        """All or nothing, all if it was acknowledged, and what was there before is intact."""
+        done = self._put() if self.name.startswith("put") else self._committed()
+        assert done or not acknowledged or self.name == "write", "what was acknowledged is not there"
+        if self.filled:
+            # an application that was replaced has been looked at
+            inventory = self.inventory() if self.kit.inventories and not self.name.startswith("put") else None
+            self.filled.check(self.registry() if self.kit.registers else None, inventory)
+
+    def _put(self) -> bool:
+        """Whether the application is the new one; if not, it is the old one."""
+        inventory = self.inventory()
+        if not self.filled and not inventory.list():
+            return False
+        assert inventory.list() == (APPLICATIONS if self.filled else APPLICATIONS[:1])
+        if self.filled:
+            assert inventory.get(APPLICATIONS[1]).source == Filled.source(APPLICATIONS[1])
+        source = inventory.get(APPLICATIONS[0]).source
+        assert source == self._descriptor.descriptor.source or (
+            self.filled and source == Filled.source(APPLICATIONS[0])
+        ), f"neither the old nor the new source: {source[:100]!r}"
+        return source == self._descriptor.descriptor.source
+
+    def _committed(self) -> bool:
+        """Whether the commit is there; if so, it is whole."""
+        registry = self.registry()
+        if not self.filled and not registry.projects():
+            return False
+        assert registry.projects() == (PROJECT,)
+        versions = [str(key) for key in registry.releases(PROJECT)]
+        new = str(self.package.manifest.version)
+        assert versions in ([VERSION], [VERSION, new])
+        if new in versions and self.name.startswith("push"):
+            assert registry.pull(PROJECT, new).digest == self.package.digest
+            assert registry.generations(PROJECT, new) == ()
+            return True
+        # 6 is what `again` closes
+        generations = tuple(key for key in registry.generations(PROJECT, VERSION) if key != 6)
+        assert generations in ((1, 2, 3), (1, 2, 3, 4))
+        if 4 not in generations:
+            return False
+        assert self.name == "close"
+        assert registry.open(PROJECT, VERSION, 4) == self._tag
+        for number in (21, 22):
+            assert registry.read(PROJECT, VERSION, 4, sid(number)) == content(number, SIZE)
+        return True
+
+    def again(self, handle: Any = None) -> None:
+        """The same call succeeds, unless it had done its work before; then it is a conflict that names it done."""
+        if self.name == "write":
+            self._close_what_was_cut(handle)
+        done = self._put() if self.name.startswith("put") else self._committed()
+        try:
+            self.call(handle)
+        except ConflictError:
+            assert done, "a call that did not do its work can not be made again"
+        else:
+            assert not done or self.name.startswith("put"), "what was done is done once more"
+        self.check(acknowledged=True)
+        if self.name == "write":
+            registry = handle or self.registry()
+            registry.close(PROJECT, VERSION, 5, make_tag(sid(21)))
+            assert self.registry().read(PROJECT, VERSION, 5, sid(21)) == content(21, SIZE)
+
+    def _close_what_was_cut(self, handle: Any) -> None:
+        """A state that was cut short is either not there or whole."""
+        registry = handle or self.registry()
+        try:
+            registry.close(PROJECT, VERSION, 6, make_tag(sid(21)))
+        except MissingError:
+            assert 6 not in self.registry().generations(PROJECT, VERSION)
+            return
+        assert self.registry().read(PROJECT, VERSION, 6, sid(21)) == content(21, SIZE)
+
+    def follow(self, handle: Any = None) -> None:
+        """Whatever others do next succeeds."""
+        if self.name.startswith("put"):
+            inventory = handle or self.inventory()
+            inventory.put(self.kit.handle("third"))
+            assert "third" in self.inventory().list()
+            return
+        registry = handle or self.registry()
+        registry.push(self._next)
+        registry.write(PROJECT, "3.0", sid(1), content(1))
+        registry.close(PROJECT, "3.0", 1, make_tag(sid(1)))
+        registry.close(PROJECT, VERSION, 9, make_tag())
+        assert self.registry().read(PROJECT, "3.0", 1, sid(1)) == content(1)
+        assert 9 in self.registry().generations(PROJECT, VERSION)
+
+    def remove(self) -> None:
+        """Free the store, of which there may be many in a test."""
+        self.kit.remove(self.root)
