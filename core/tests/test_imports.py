@@ -141,7 +141,10 @@ def test_one_version_is_kept_in_one_place() -> None:
 # what is imported when
 
 
-@pytest.mark.parametrize("module", ["stevedore", "pluggy", "click", "rich", "modelkeep_local", "modelkeep_memory"])
+@pytest.mark.parametrize(
+    "module",
+    ["stevedore", "pluggy", "click", "rich", "modelkeep_local", "modelkeep_memory", "modelkeep._copy", "html"],
+)
 def test_importing_modelkeep_does_not_import(python: Callable[..., str], module: str) -> None:
     assert python(f"import sys, modelkeep\nprint({module!r} in sys.modules)") == "False\n"
 
@@ -159,6 +162,14 @@ def test_everything_public_is_there() -> None:
         assert sorted(set(module.__all__)) == sorted(module.__all__)
         for name in module.__all__:
             assert getattr(module, name) is not None
+            assert name in dir(module)
+
+
+def test_nothing_else_is_there() -> None:
+    import modelkeep
+
+    with pytest.raises(AttributeError, match="'copi'"):
+        modelkeep.copi  # type: ignore[attr-defined]  # noqa: B018  # what is tested
 
 
 def test_the_fixed_names_of_the_contract_are_there() -> None:

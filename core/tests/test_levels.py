@@ -225,6 +225,21 @@ def test_concurrent_trainers_get_a_generation_each(provider: str, tmp_path: Any,
         ]
 
 
+def test_who_is_left_behind_by_others_catches_up_at_once(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    close, tried = type(release.registry).close, []
+
+    def overtaken(registry: Registry, project: Any, version: Any, generation: Any, tag: Tag) -> None:
+        tried.append(int(generation))
+        if len(tried) == 1:
+            for number in range(1, 6):
+                close(registry, project, version, Generation.Key(number), Tag())
+        close(registry, project, version, generation, tag)
+
+    monkeypatch.setattr(type(release.registry), "close", overtaken)
+    assert release.put(Tag()).key == 6
+    assert tried == [1, 6]
+
+
 def test_putting_and_getting_list_no_generation(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("listed")

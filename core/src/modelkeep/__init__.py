@@ -1,6 +1,10 @@
 """A registry for the artifacts of machine-learning projects that is a folder, a file or a bucket, and no server."""
 
+from __future__ import annotations
+
 __version__ = "0.1.0"
+
+from typing import TYPE_CHECKING
 
 from modelkeep._artifact import Artifact
 from modelkeep._descriptor import Descriptor
@@ -21,10 +25,16 @@ from modelkeep._provider import inventory, registry
 from modelkeep._registry import Registry
 from modelkeep._tag import Tag, Training, Tuning
 
+if TYPE_CHECKING:
+    from modelkeep._copy import Copied, copy
+    from modelkeep._verify import Damage, Verification, verify
+
 __all__ = [
     "Artifact",
     "ConflictError",
+    "Copied",
     "CorruptedError",
+    "Damage",
     "Descriptor",
     "Directory",
     "Error",
@@ -42,6 +52,23 @@ __all__ = [
     "Training",
     "Tuning",
     "UnsupportedError",
+    "Verification",
+    "copy",
     "inventory",
     "registry",
+    "verify",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        # most programs copy and verify nothing, and these modules would be a tenth of the time that importing takes
+        from importlib import import_module
+
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = "_copy" if name in ("Copied", "copy") else "_verify"
+        return getattr(import_module(f"{__name__}.{module}"), name)
+
+    def __dir__() -> list[str]:
+        return [*globals(), *__all__]

@@ -98,6 +98,15 @@ def load() -> Config:
     return Config(default, entries)
 
 
+def sources() -> list[Path]:
+    """Name the files that are read, later ones win.
+
+    Raises:
+        InvalidError: A file can't be read, or is not TOML.
+    """
+    return [path for path, _ in _files()]
+
+
 def _lay(
     path: Path, kind: str, tables: object, default: dict[str, Setting], entries: dict[str, dict[str, Setting]]
 ) -> None:

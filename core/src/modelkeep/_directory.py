@@ -25,8 +25,16 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
+class _Shown:
+    def _repr_html_(self) -> str:
+        """Show a table in a notebook."""
+        from modelkeep._html import html_of
+
+        return html_of(self)  # type: ignore[arg-type]  # one of the levels below
+
+
 @dataclasses.dataclass(frozen=True)
-class Directory:
+class Directory(_Shown):
     """All projects of a registry."""
 
     registry: Registry
@@ -49,7 +57,7 @@ class _ProjectTypes:
 
 
 @dataclasses.dataclass(frozen=True)
-class Project(_ProjectTypes):
+class Project(_ProjectTypes, _Shown):
     """A project and its releases."""
 
     registry: Registry
@@ -97,7 +105,7 @@ class _ReleaseTypes:
 
 
 @dataclasses.dataclass(frozen=True)
-class Release(_ReleaseTypes):
+class Release(_ReleaseTypes, _Shown):
     """A release of a project and its generations."""
 
     registry: Registry
@@ -159,7 +167,8 @@ class Release(_ReleaseTypes):
             try:
                 self.registry.close(self.project, self.key, key, tag)
             except ConflictError:
-                number += 1
+                # others may be far ahead by now: trying each number on the way would never catch up with many of them
+                number = max(number, self.registry.latest(self.project, self.key) or 0) + 1
             else:
                 return Generation(self.registry, self.project, self.key, key)
         raise ConflictError(f"{self.registry!r}: release {self.project}/{self.key} has used its last generation number")
@@ -170,7 +179,7 @@ class _GenerationTypes:
 
 
 @dataclasses.dataclass(frozen=True)
-class Generation(_GenerationTypes):
+class Generation(_GenerationTypes, _Shown):
     """A generation of a release: a tag and the states that it names."""
 
     registry: Registry

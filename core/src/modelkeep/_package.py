@@ -115,6 +115,12 @@ class Package:
         """Whether the package is a folder."""
         return self.path.is_dir()
 
+    @property
+    def size(self) -> int:
+        """How many bytes the file has, or the files of the folder."""
+        with self._members() as members:
+            return sum(member.size for member in members) if self.folder else self.path.stat().st_size
+
     @functools.cached_property
     def digest(self) -> str:
         """The digest of the content: of a file its bytes, of a folder its names, modes and bytes."""

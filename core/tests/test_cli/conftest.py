@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -151,3 +153,34 @@ def damaged(filled: Path) -> Path:
         octets[len(octets) // 2] ^= 1
         path.write_bytes(octets)
     return filled
+
+
+@pytest.fixture
+def on_terminal() -> Callable[..., tuple[int, str]]:
+    """Run a command on a terminal of 200 columns; gives its code and all that it showed there."""
+
+    def on_terminal(*arguments: str, raw: bool = False, **variables: str) -> tuple[int, str]:
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **variables}
+        main_end, other_end = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "modelkeep", *arguments],
+            stdin=other_end,
+            stdout=other_end,
+            stderr=other_end,
+            env=environment,
+        ) as process:
+            os.close(other_end)
+            shown = b""
+            while True:
+                try:
+                    chunk = os.read(main_end, 65536)
+                except OSError:  # how Linux tells that the other end is closed
+                    break
+                if not chunk:
+                    break
+                shown += chunk
+        os.close(main_end)
+        text = shown.decode().replace("\r\n", "\n")
+        return process.returncode, text if raw else re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+    return on_terminal

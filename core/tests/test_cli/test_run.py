@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -122,7 +121,7 @@ def _commands_below(group: click.Group, name: str) -> list[tuple[str, click.Comm
 
 def test_each_help_has_an_example(run: Run) -> None:
     commands = [("modelkeep", _commands.root), *_commands_below(_commands.root, "modelkeep")]
-    assert len(commands) == 13
+    assert len(commands) == 19
     for name, _ in commands:
         done = run(*name.split()[1:], "--help")
         assert (done.code, done.err) == (0, "")
@@ -191,55 +190,34 @@ def test_nothing_is_imported_in_vain(filled: Path, arguments: list[str]) -> None
     assert "modelkeep._cli._states" not in imported
 
 
-def _on_terminal(*arguments: str, **variables: str) -> tuple[int, str]:
-    """Run a command on a terminal of 200 columns; returns its code and all that it showed there."""
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **variables}
-    main_end, other_end = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "modelkeep", *arguments],
-        stdin=other_end,
-        stdout=other_end,
-        stderr=other_end,
-        env=environment,
-    ) as process:
-        os.close(other_end)
-        shown = b""
-        while True:
-            try:
-                chunk = os.read(main_end, 65536)
-            except OSError:  # how Linux tells that the other end is closed
-                break
-            if not chunk:
-                break
-            shown += chunk
-    os.close(main_end)
-    return process.returncode, shown.decode().replace("\r\n", "\n")
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-
-
-def test_a_terminal_gets_a_table_with_heads(filled: Path) -> None:
-    code, shown = _on_terminal("ls", "-l", "digits/1.0", NO_COLOR="1")
+def test_a_terminal_gets_a_table_with_heads(on_terminal: Callable[..., tuple[int, str]], filled: Path) -> None:
+    code, shown = on_terminal("ls", "-l", "digits/1.0", raw=True, NO_COLOR="1")
     assert code == 0
-    heads, first, _ = _plain(shown).splitlines()
+    heads, first, _ = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).splitlines()
     assert heads.split() == ["generation", "trained", "ordinal", "tuned", "score", "states"]
     assert first.split()[2] == "2024-05-01"
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", shown)
 
 
-def test_markup_is_not_obeyed(run: Run, filled: Path, states: list[Path]) -> None:
+def test_a_terminal_gets_no_heads_of_nothing(filled: Path, on_terminal: Callable[..., tuple[int, str]]) -> None:
+    assert on_terminal("ls", "-l", "digits/1.1") == (0, "")
+
+
+def test_markup_is_not_obeyed(
+    on_terminal: Callable[..., tuple[int, str]], run: Run, filled: Path, states: list[Path]
+) -> None:
     run("commit", "digits/1.1", states[0], "--ordinal", "[bold]x[/]")
-    assert "[bold]x[/]" in _plain(_on_terminal("show", "digits/1.1/1")[1])
+    assert "[bold]x[/]" in on_terminal("show", "digits/1.1/1")[1]
 
 
-def test_json_on_a_terminal_is_json(filled: Path) -> None:
-    assert _on_terminal("ls", "--json")[1].startswith('{\n  "projects"')
+def test_json_on_a_terminal_is_json(on_terminal: Callable[..., tuple[int, str]], filled: Path) -> None:
+    assert on_terminal("ls", "--json")[1].startswith('{\n  "projects"')
 
 
-def test_names_on_a_terminal_need_no_rich(filled: Path, store: Path) -> None:
-    assert _on_terminal("ls", **_without("rich", store)) == (0, "digits\n")
+def test_names_on_a_terminal_need_no_rich(
+    on_terminal: Callable[..., tuple[int, str]], filled: Path, store: Path
+) -> None:
+    assert on_terminal("ls", **_without("rich", store)) == (0, "digits\n")
 
 
 class _Terminal:
@@ -291,6 +269,53 @@ def test_a_long_get_has_a_bar_on_stderr(
     assert "get" in stderr.shown
 
 
+@pytest.mark.parametrize("command", [("cp", "dev", "other"), ("verify",), ("cp", "dev", "other", "-j", "1")])
+def test_a_long_copy_and_verification_have_a_bar_that_ends(
+    run: Run,
+    filled: Path,
+    terminal: Callable[[], _Terminal],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(_progress, "_SOON", -1)
+    monkeypatch.setenv("COLUMNS", "200")
+    stderr = terminal()
+    assert run(*command).code == 0
+    assert command[0][0] in stderr.shown
+    # what is told at the end stands below it
+    assert re.search(r"(copied|verified)[^\n]*\n\Z", stderr.shown)
+    assert "0.0/" not in stderr.shown.splitlines()[-1]
+
+
+def test_a_bar_tells_bytes_rate_and_time_left(
+    filled: Path, store: Path, on_terminal: Callable[..., tuple[int, str]]
+) -> None:
+    (store / "slow.py").write_text(
+        "import time, modelkeep_local\n"
+        "class Registry(modelkeep_local.Registry):\n"
+        "    def write(self, *arguments):\n"
+        "        time.sleep(0.4)\n"
+        "        super().write(*arguments)\n"
+    )
+    config = store / "modelkeep.toml"
+    config.write_text(config.read_text() + '[registry.slow]\nprovider = "slow:Registry"\npath = "slow"\n')
+    code, shown = on_terminal("cp", "dev", "slow", "-j", "1", PYTHONPATH=str(store))
+    assert code == 0
+    # so many KiB of so many, a rate, the time gone and the time left
+    assert re.search(r"copy .*\d+\.\d/\d+\.\d KiB .*\d (KiB|bytes|kB)/s 0:00:0\d 0:00:0\d", shown)
+
+
+def test_a_bar_has_no_colours_where_none_are_wanted(
+    run: Run, filled: Path, terminal: Callable[[], _Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_progress, "_SOON", -1)
+    monkeypatch.setenv("NO_COLOR", "1")
+    stderr = terminal()
+    assert run("cp", "dev", "other").code == 0
+    assert "copy" in stderr.shown
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", stderr.shown)
+
+
 def test_short_jobs_have_none(run: Run, filled: Path, states: list[Path], terminal: Callable[[], _Terminal]) -> None:
     stderr = terminal()
     assert run("commit", "digits/1.1", *states).code == 0
@@ -318,14 +343,16 @@ def test_without_click(spawn: Run, store: Path) -> None:
     ]
 
 
-def test_without_rich(filled: Path, store: Path, spawn: Run) -> None:
+def test_without_rich(on_terminal: Callable[..., tuple[int, str]], filled: Path, store: Path, spawn: Run) -> None:
     variables = _without("rich", store)
-    code, shown = _on_terminal("ls", "-l", **variables)
+    code, shown = on_terminal("ls", "-l", **variables)
     assert code == 8
     assert shown.startswith("modelkeep: ")
     assert "pip install 'modelkeep[cli]'" in shown
-    code, _ = _on_terminal("commit", "digits/1.1", "scaler.bin", **variables)
-    assert code == 8
+    for command in (["commit", "digits/1.1", "scaler.bin"], ["cp", "dev", "other"], ["verify"], ["tree"], ["doctor"]):
+        code, shown = on_terminal(*command, **variables)
+        assert code == 8
+        assert "pip install 'modelkeep[cli]'" in shown
     assert spawn("ls", "digits/1.1", env={**os.environ, **variables}).out == ""
 
 
@@ -344,4 +371,4 @@ def test_another_encoding(run: Run, filled: Path, states: list[Path], spawn: Run
 
 def test_completion(spawn: Run) -> None:
     environment = {"_MODELKEEP_COMPLETE": "bash_complete", "COMP_WORDS": "modelkeep com", "COMP_CWORD": "1"}
-    assert spawn(env={**os.environ, **environment}).lines == ["plain,commit"]
+    assert spawn(env={**os.environ, **environment}).lines == ["plain,commit", "plain,completion"]

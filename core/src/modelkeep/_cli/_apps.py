@@ -12,7 +12,9 @@ from modelkeep._cli._commands import Commands
 from modelkeep._cli._files import appearing
 from modelkeep._cli._output import Table, emit
 from modelkeep._cli._session import Session, inventory_option, json_option
+from modelkeep._config import suggest
 from modelkeep._descriptor import Descriptor
+from modelkeep._errors import MissingError
 
 
 @click.group(
@@ -65,7 +67,11 @@ def get(session: Session, application: str, output: Path | None, *, force: bool)
     Example:
       modelkeep apps get digits -o digits.py
     """  # noqa: D301  # \b is click's sign for a paragraph that is not to be wrapped
-    descriptor = session.inventory().get(Descriptor.Key(application))
+    inventory = session.inventory()
+    try:
+        descriptor = inventory.get(Descriptor.Key(application))
+    except MissingError as error:
+        raise MissingError(f"{error}{suggest(application, inventory.list())}") from error
     document: dict[str, object] = {"application": descriptor.name, "digest": descriptor.digest}
     if output is not None:
         with appearing(output, force=force) as path:

@@ -60,17 +60,25 @@ class Commands(click.Group):
         "commit": "_states:commit",
         "get": "_states:get",
         "apps": "_apps:apps",
+        "tree": "_tree:tree",
+        "history": "_history:history",
+        "cp": "_copy:cp",
+        "verify": "_verify:verify",
+        "doctor": "_doctor:doctor",
         "providers": "_setup:providers",
         "config": "_setup:config",
+        "completion": "_completion:completion",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\b
     Exit codes:
       0  done                        5  it exists already, and does not change
-      1  an unforeseen error         6  stored bytes are damaged
+      1  see below                   6  stored bytes are damaged
       2  wrong usage                 7  the storage, or a file here, failed
       3  it is not there             8  not supported, or not installed
       4  the input can't be right    130, 141  interrupted, nobody reads stdout
+    \b
+      1 is an unforeseen error, or damage that verify, or a fault that doctor found.
     """,
 )
 @json_option

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final, TextIO
 
 from modelkeep._cli._rich import rich
 from modelkeep._cli._session import Session
+
+_KIBI: Final = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,17 +43,18 @@ def emit(session: Session, document: Mapping[str, object], shown: Table) -> None
         # NaN is no JSON; a document either is JSON or is not written
         sys.stdout.write(json.dumps(_plain(document), indent=2, allow_nan=False) + "\n")
     elif len(shown.columns) > 1 and sys.stdout.isatty():
-        _draw(shown)
+        if rows := list(shown.rows):
+            _draw(shown.columns, rows)
     else:
         sys.stdout.writelines("\t".join(map(cell, row)) + "\n" for row in shown.rows)
 
 
-def _draw(shown: Table) -> None:
-    table = rich("table").Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(shown.columns))
-    for column in shown.columns:
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    table = rich("table").Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(columns))
+    for column in columns:
         table.add_column(column, overflow="fold")
     text = rich("text").Text
-    for row in shown.rows:
+    for row in rows:
         # as Text: what is stored is not to be read as rich's markup
         table.add_row(*(text(cell(each)) for each in row))
     rich("console").Console(soft_wrap=False).print(table)
@@ -85,6 +90,46 @@ def _plain(value: Any) -> Any:
             return value
         case _:
             return str(value)
+
+
+def count(number: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def measure(size: float) -> str:
+    """Write a number of bytes for people."""
+    if size < _KIBI:
+        return f"{size} bytes"
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= _KIBI
+        if size < _KIBI:
+            return f"{size:.1f} {unit}"
+    return f"{size / _KIBI:.1f} TiB"
+
+
+def drawable() -> bool:
+    """Whether stdout can show more than ASCII."""
+    return (sys.stdout.encoding or "").lower().startswith("utf")
+
+
+def note(message: str) -> None:
+    """Tell on stderr what happened."""
+    lines = "\n".join(printable(line) for line in message.splitlines())
+    # where nobody is left to be told, the exit code still tells
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"modelkeep: {lines}\n")
+    settle(sys.stderr)
+
+
+def settle(stream: TextIO) -> None:
+    """Write what a command did put out, and see to it that what can't be written fails no second time."""
+    try:
+        stream.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def moment(value: dt.datetime | None) -> str | None:

@@ -59,6 +59,7 @@ class _Bar:
             columns.DownloadColumn(binary_units=True),
             columns.TransferSpeedColumn(),
             columns.TimeElapsedColumn(),
+            columns.TimeRemainingColumn(),
             console=rich("console").Console(stderr=True),
             transient=True,
             redirect_stdout=False,
@@ -69,8 +70,11 @@ class _Bar:
     def advance(self, moved: int, left: int) -> None:
         self._moved += moved
         if self._drawn is not None:
-            self._drawn.update(self._task, completed=self._moved, total=self._moved + left)
-        elif left and time.monotonic() - self._begun > _SOON:
+            # not by `update`, which takes another total for another job and forgets the rate
+            task = self._drawn.tasks[0]
+            task.total, task.finished_time = self._moved + left, None
+            self._drawn.update(self._task, completed=self._moved)
+        elif left and (left >= _LARGE or time.monotonic() - self._begun > _SOON):
             self.draw(self._moved + left)
 
     def stop(self) -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from typing import Any, Final, Self
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
+from modelkeep._cli._session import Session
+from modelkeep._config import suggest
 from modelkeep._directory import Directory, Generation, Project, Release
-from modelkeep._errors import InvalidError
+from modelkeep._errors import Error, InvalidError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: The word for the highest release or generation; it is neither a version nor a number.
 LATEST: Final = "latest"
+#: How many releases are named where none is close.
+_SOME: Final = 5
 _LEVELS: Final = ("project", "project/release", "project/release/generation")
 
 
@@ -68,6 +77,40 @@ class Ref:
         """
         return self.release(directory).get(self._part(2))
 
+    def level(self, directory: Directory) -> Project | Release | Generation:
+        """The project, release or generation, whichever it names; the version is spelled as the registry has it.
+
+        Raises:
+            MissingError: There is no such project, or the latest is asked for, and there is none.
+        """
+        project = self.project(directory)
+        if self.depth == 1:
+            return project
+        asked = self.release(directory)
+        release = project.get(next((key for key in project.list() if key == asked.key), asked.key))
+        return release if len(self.parts) < len(_LEVELS) else release.get(self._part(2))
+
+    def near(self, directory: Directory) -> str:
+        """Tell what is there instead of a part that is not; nothing if there is all of it."""
+        project = self.project(directory)
+        if project.key not in (projects := directory.list()):
+            return suggest(project.key, projects)
+        release = self.release(directory)
+        if release.key not in (releases := project.list()):
+            close = suggest(str(release.key), map(str, releases))
+            return close or f"; {project.key} has {', '.join(map(str, releases[-_SOME:]))}"
+        latest = release.get().key
+        return f"; the latest is {latest}" if self._part(2) not in (None, latest) else ""
+
+
+def hint(session: Session) -> str:
+    """Tell what might be meant by the references of a command, one of which is to something that is not there."""
+    for ref in session.refs:
+        with contextlib.suppress(Error):
+            if near := ref.near(session.directory()):
+                return near
+    return ""
+
 
 class RefType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
     """A parameter that is a reference of certain depths."""
@@ -83,4 +126,25 @@ class RefType(click.ParamType):  # type: ignore[type-arg]  # generic since click
         if not self._least <= ref.depth <= self._most:
             wanted = " or ".join(_LEVELS[self._least - 1 : self._most])
             self.fail(f"{value!r:.200} is a {_LEVELS[ref.depth - 1]}, needed is {wanted}", param, ctx)
+        if ctx is not None:
+            ctx.ensure_object(Session).refs.append(ref)
         return ref
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002  # of click's signature
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        session = ctx.ensure_object(Session)
+        above, slash, last = incomplete.rpartition("/")
+        names: Iterable[object] = ()
+        # a shell has no use for errors here
+        with contextlib.suppress(Error):
+            directory = session.directory(ctx.params.get("source"))
+            level = Ref.parse(above).level(directory) if above else directory
+            if not isinstance(level, Generation) and above.count("/") + bool(above) < self._most:
+                names = level.list() if isinstance(level, Directory) else [*level.list(), LATEST]
+        return [CompletionItem(above + slash + text) for text in map(str, names) if text.startswith(last)]

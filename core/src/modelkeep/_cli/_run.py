@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final, TextIO
+from typing import Final
 
 import click
 
 from modelkeep._cli._commands import root
-from modelkeep._cli._output import printable
+from modelkeep._cli._output import note, settle
+from modelkeep._cli._ref import hint
+from modelkeep._cli._session import Session
 from modelkeep._errors import (
     ConflictError,
     CorruptedError,
@@ -58,9 +59,9 @@ def run(arguments: Sequence[str]) -> int:
     except (Error, MemoryError, OSError) as error:
         code, message = _told(error)
     if code:
-        _settle(sys.stdout)
+        settle(sys.stdout)
     if message is not None:
-        _complain(message)
+        note(message)
     return code
 
 
@@ -76,7 +77,12 @@ def _invoke(arguments: list[str]) -> int:
         return shell_complete(root, {}, "modelkeep", "_MODELKEEP_COMPLETE", instruction)
     try:
         with root.make_context("modelkeep", arguments) as context:
-            root.invoke(context)
+            try:
+                root.invoke(context)
+            except MissingError as error:
+                if near := hint(context.ensure_object(Session)):
+                    raise MissingError(f"{error}{near}") from error
+                raise
     except click.exceptions.Exit as stop:
         return stop.exit_code
     return 0
@@ -92,21 +98,3 @@ def _told(error: Error | MemoryError | OSError) -> tuple[int, str]:
             return CODES[StorageError], f"{what}{error.strerror or error}"
         case _:
             return CODES[StorageError], "There is not enough memory for this"
-
-
-def _complain(message: str) -> None:
-    lines = "\n".join(printable(line) for line in message.splitlines())
-    # where nobody is left to be told, the exit code still tells
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"modelkeep: {lines}\n")
-    _settle(sys.stderr)
-
-
-def _settle(stream: TextIO) -> None:
-    """Write what a failed command did put out, and see to it that what can't be written fails no second time."""
-    try:
-        stream.flush()
-    except OSError:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)

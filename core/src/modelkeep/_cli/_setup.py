@@ -34,18 +34,7 @@ def providers(session: Session, *, check: bool) -> None:
     Example:
       modelkeep providers --check
     """  # noqa: D301  # \b is click's sign for a paragraph that is not to be wrapped
-    found: list[dict[str, Any]] = []
-    for kind in _config.KINDS:
-        for name, source in _provider.installed(kind).items():
-            error = _broken(kind, source) if check else None
-            status = "broken" if error else "installed"
-            found.append({"provider": name, "kind": kind, "status": status, "detail": error or source})
-    known = {each["provider"] for each in found}
-    for name in _provider.extras():
-        if name not in known:
-            hint = f"pip install 'modelkeep[{name}]'"
-            found.append({"provider": name, "kind": None, "status": "available", "detail": hint})
-    found.sort(key=lambda each: str(each["provider"]))
+    found = found_providers(check=check)
     emit(
         session,
         {"providers": found},
@@ -70,17 +59,43 @@ def config(session: Session, *, origin: bool) -> None:
     """  # noqa: D301  # \b is click's sign for a paragraph that is not to be wrapped
     loaded = _config.load()
     document: dict[str, object] = {}
-    rows: list[tuple[object, ...]] = []
     for kind in _config.KINDS:
         default = loaded.default[kind]
-        rows.append((f"{kind}.default", default.value, default.origin))
         entries: dict[str, object] = {}
         for name, options in sorted(loaded.entries[kind].items()):
             entries[name] = {key: _document(key, setting, origin=origin) for key, setting in options.items()}
-            rows += _rows(f"{kind}.{name}", options)
         document[kind] = {"default": _document("default", default, origin=origin), "entries": entries}
     columns = ("key", "value", "origin") if origin else ("key", "value")
-    emit(session, document, Table(columns, [row[: len(columns)] for row in rows]))
+    emit(session, document, Table(columns, [row[: len(columns)] for row in settings(loaded)]))
+
+
+def found_providers(*, check: bool) -> list[dict[str, Any]]:
+    """Find the installed providers and the extras that are not; see the columns of `providers`.
+
+    Args:
+        check: Whether to import each of them.
+    """
+    found: list[dict[str, Any]] = []
+    for kind in _config.KINDS:
+        for name, source in _provider.installed(kind).items():
+            error = _broken(kind, source) if check else None
+            status = "broken" if error else "installed"
+            found.append({"provider": name, "kind": kind, "status": status, "detail": error or source})
+    known = {each["provider"] for each in found}
+    for name in _provider.extras():
+        if name not in known:
+            hint = f"pip install 'modelkeep[{name}]'"
+            found.append({"provider": name, "kind": None, "status": "available", "detail": hint})
+    return sorted(found, key=lambda each: str(each["provider"]))
+
+
+def settings(loaded: _config.Config) -> Iterator[tuple[str, object, str]]:
+    """List the settings in force: key, value with secrets hidden, and origin."""
+    for kind in _config.KINDS:
+        yield f"{kind}.default", loaded.default[kind].value, loaded.default[kind].origin
+        for name, options in sorted(loaded.entries[kind].items()):
+            for key, setting in options.items():
+                yield f"{kind}.{name}.{key}", _masked(key, setting.value), setting.origin
 
 
 def _broken(kind: str, source: str) -> str | None:
@@ -94,11 +109,6 @@ def _broken(kind: str, source: str) -> str | None:
 def _document(key: str, setting: _config.Setting, *, origin: bool) -> object:
     value = _masked(key, setting.value)
     return {"value": value, "origin": setting.origin} if origin else value
-
-
-def _rows(prefix: str, options: Mapping[str, _config.Setting]) -> Iterator[tuple[str, object, str]]:
-    for key, setting in options.items():
-        yield f"{prefix}.{key}", _masked(key, setting.value), setting.origin
 
 
 def _masked(key: str, value: Any) -> Any:
