@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pytest
-
 from modelkeep import ConflictError, MissingError
-from modelkeep_conformance.kit import APPLICATIONS, NOT_APPLICABLE, PROJECT, VERSION, Filled, Kit, content, package, sid
+from modelkeep_conformance.kit import APPLICATIONS, PROJECT, VERSION, Filled, Kit, content, not_applicable, package, sid
 from modelkeep_conformance.kit import tag as make_tag
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ class Job:
 
     def __init__(self, kit: Kit, name: str, root: Path) -> None:
         if not (kit.inventories if name.startswith("put") else kit.registers):
-            pytest.skip(f"{NOT_APPLICABLE}the backend has no {'inventory' if name.startswith('put') else 'registry'}")
+            not_applicable(f"the backend has no {'inventory' if name.startswith('put') else 'registry'}")
         self.kit, self.name, self.root = kit, name, root
         # in a store of its own if this one is to be new: what is loaded at first use is not to be cut short
         self.filled: Filled | None = Filled(kit, kit.folder(f"beside-{root.name}") if name.endswith("first") else root)

@@ -205,6 +205,11 @@ def could_not_run(why: str) -> None:
     pytest.skip(COULD_NOT_RUN + why)
 
 
+def not_applicable(why: str) -> None:
+    """End a test that has no meaning for a backend."""
+    pytest.skip(NOT_APPLICABLE + why)
+
+
 def options_for(kind: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out the options that a registry takes and an inventory does not, and the reverse."""
     from modelkeep._provider import _load

@@ -20,7 +20,7 @@ import pytest
 from modelkeep_conformance import backends, clauses, verdict
 from modelkeep_conformance.clauses import Clause
 from modelkeep_conformance.harness import Harness
-from modelkeep_conformance.kit import COULD_NOT_RUN, NOT_APPLICABLE, Kit, clean
+from modelkeep_conformance.kit import COULD_NOT_RUN, NOT_APPLICABLE, Kit, clean, not_applicable
 
 _SUITE: Final = Path(__file__).parent / "suite"
 #: The tests of the suite that there are, whoever deselects some of them.
@@ -171,7 +171,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def kit(request: pytest.FixtureRequest) -> Iterator[Kit]:
     """A new store of the backend."""
     if request.param in _killed:
-        pytest.skip(f"{NOT_APPLICABLE}the mutant has failed already")
+        not_applicable("the mutant has failed already")
     option = request.config.getoption
     with Kit.opened(request.param, option("--conformance-profile"), option("--conformance-seed")) as made:
         yield made
@@ -181,7 +181,7 @@ def kit(request: pytest.FixtureRequest) -> Iterator[Kit]:
 def registry(kit: Kit) -> Any:
     """A handle of the registry."""
     if not kit.registers:
-        pytest.skip(f"{NOT_APPLICABLE}the backend has no registry")
+        not_applicable("the backend has no registry")
     return kit.registry()
 
 
@@ -189,7 +189,7 @@ def registry(kit: Kit) -> Any:
 def inventory(kit: Kit) -> Any:
     """A handle of the inventory."""
     if not kit.inventories:
-        pytest.skip(f"{NOT_APPLICABLE}the backend has no inventory")
+        not_applicable("the backend has no inventory")
     return kit.inventory()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -128,3 +128,27 @@ def try_close(options: Options, generation: int) -> str:
     except ConflictError:
         return "conflict"
     return "closed"
+
+
+def write_all(options: Options, count: int, who: int, meet: Callable[[], Any]) -> list[int]:
+    """Write ids that others want too, each at once with them; return which were had."""
+    registry = modelkeep.registry(**options)
+    won = []
+    for number in range(1, count + 1):
+        meet()
+        with contextlib.suppress(ConflictError):
+            registry.write(PROJECT, VERSION, sid(number), content(who))
+            won.append(number)
+    return won
+
+
+def push_all(options: Options, paths: Sequence[str], meet: Callable[[], Any]) -> list[int]:
+    """Push packages of releases that others push too, each at once with them; return which were had."""
+    registry = modelkeep.registry(**options)
+    won = []
+    for number, path in enumerate(paths):
+        meet()
+        with contextlib.suppress(ConflictError):
+            registry.push(modelkeep.Package(path))
+            won.append(number)
+    return won

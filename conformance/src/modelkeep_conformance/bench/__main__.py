@@ -24,7 +24,7 @@ from importlib.metadata import distributions, entry_points
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from modelkeep_conformance.bench import growth, large, lmdb, local, memory, start
+from modelkeep_conformance.bench import growth, large, lmdb, local, memory, object, start
 from modelkeep_conformance.bench.measure import Figure, Skipped
 from modelkeep_conformance.bench.place import Bench
 
@@ -37,6 +37,7 @@ _OWN: Final[Mapping[str, tuple[Mapping[str, _Part], Mapping[str, float]]]] = {
     "memory": (memory.FIGURES, {"growth": 2.0}),
     "local": (local.FIGURES, {"growth": 2.0, "large": 64.0}),
     "lmdb": (lmdb.FIGURES, lmdb.TARGETS),
+    "object": (object.FIGURES, object.TARGETS),
 }
 
 

@@ -20,6 +20,8 @@ from modelkeep_conformance.mutants.releases import CheckThenAct
 
 @mutant("X2", "a lock keeps threads apart, and not processes")
 @mutant("X4", "a lock keeps threads apart, and not processes")
+@mutant("R3", "a lock keeps threads apart, and not processes")
+@mutant("S3", "a lock keeps threads apart, and not processes")
 class LockOfThreads(CheckThenAct):
     lock: ClassVar[threading.Lock] = threading.Lock()
 
@@ -274,3 +276,14 @@ class MissingForGood(Registry):
         except MissingError:
             missing.add(key)
             raise
+
+
+@mutant("X3", "what is staged is kept at the handle, where another thread of it finds it")
+@mutant("X5", "what is staged is kept at the handle, where another thread of it finds it")
+class KeptAtTheHandle(Registry):
+    state: Any = None
+
+    def write(self, project: ProjectKey, release: ReleaseKey, sid: UUID, state: Any) -> None:
+        self.state = state
+        gap()
+        super().write(project, release, sid, self.state)

@@ -357,3 +357,30 @@ class FlushNotChecked(Engine):
     def sync(self, number: int) -> None:
         with contextlib.suppress(OSError):
             super().sync(number)
+
+
+@mutant("D1", "a commit is written when its handle is let go")
+@mutant("D1", "a commit is written when its handle is let go", kind="inventory")
+class WrittenAtTheEnd(Engine):
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.late: dict[str, bytes] = {}
+
+    def create(self, key: str, value: bytes, **_: Any) -> bool:
+        if self.get(key) is not None:
+            return False
+        self.late[key] = value
+        return True
+
+    def replace(self, key: str, value: bytes) -> None:
+        self.late[key] = value
+
+    def get(self, key: str) -> bytes | None:
+        return self.late.get(key) or super().get(key)
+
+    def keys(self, prefix: str) -> list[str]:
+        return list({*super().keys(prefix), *(key for key in self.late if key.startswith(prefix))})
+
+    def __del__(self) -> None:
+        for key, value in self.late.items():
+            super().put(key, memoryview(value))

@@ -282,3 +282,13 @@ class ListedByStates(Registry):
     def generations(self, project: ProjectKey, release: ReleaseKey) -> list[GenerationKey]:
         found = super().generations(project, release)
         return [each for each in found if self.open(project, release, each).states]
+
+
+@mutant("C4", "a number is kept as a float")
+@mutant("C1", "a number is kept as a float")
+class NumbersAsFloats(Registry):
+    def open(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> Tag:
+        return super().open(project, release, self._near(project, release, generation))
+
+    def _near(self, project: ProjectKey, release: ReleaseKey, number: GenerationKey) -> GenerationKey:
+        return next((each for each in self.generations(project, release) if float(each) == float(number)), number)

@@ -173,3 +173,13 @@ def _failed(kind: type[Volatile], place: str, pid: int) -> Volatile:
         return reference._here(kind, place, pid)
     except Exception:
         raise KeyError(place) from None
+
+
+@mutant("P2", "stores are told apart by the names of their folders")
+@mutant("P2", "stores are told apart by the names of their folders", kind="inventory")
+class ByFolderName(Engine):
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ByFolderName) and Path(self.place).name == Path(other.place).name
+
+    def __hash__(self) -> int:
+        return hash(Path(self.place).name)

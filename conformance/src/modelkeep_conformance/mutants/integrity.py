@@ -189,3 +189,22 @@ class ApplicationsUnchecked(Inventory):
 class ListingChecksApplications(Inventory):
     def list(self) -> list[Any]:
         return [self.get(ApplicationKey(name)).name for name in super().list()]
+
+
+@mutant("M1", "of what is large only the beginning is checked")
+class BeginningChecked(Registry):
+    def _verify(self, content: bytes | memoryview | None, name: str, what: str) -> None:
+        if content is None or len(content) < 1 << 20:
+            super()._verify(content, name, what)
+
+
+@mutant("M1", "what a handle has checked once is not checked again")
+class HandleChecksOnce(Registry):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.checked: set[str] = set()
+
+    def _verify(self, content: bytes | memoryview | None, name: str, what: str) -> None:
+        if name not in self.checked:
+            super()._verify(content, name, what)
+            self.checked.add(name)

@@ -222,3 +222,15 @@ class UpdatedKeys(Registry):
     def push(self, package: Any) -> None:
         super().push(package)
         self.releases(package.manifest.name)
+
+
+@mutant("L2", "a listing ends after a thousand")
+class ThousandListed(Registry):
+    def generations(self, project: ProjectKey, release: ReleaseKey) -> Any:
+        return sorted(super().generations(project, release))[:1000]
+
+
+@mutant("L2", "a listing ends after a hundred")
+class HundredListed(Registry):
+    def releases(self, project: ProjectKey) -> Any:
+        return sorted(super().releases(project))[:100]

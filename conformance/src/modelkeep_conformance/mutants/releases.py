@@ -244,3 +244,13 @@ class ManifestRun(Registry):
             with zipfile.ZipFile(package.path) as archive, contextlib.suppress(KeyError):
                 exec(archive.read("__4ml__.py"), {})
         super().push(package)
+
+
+@mutant("R1", "a package of more than eight megabytes loses its end")
+class LargePackagesCut(Registry):
+    def _verify(self, content: bytes | memoryview | None, name: str, what: str) -> None:
+        if content is None or len(content) <= 8 << 20:
+            super()._verify(content, name, what)
+
+    def _keep(self, name: str, content: memoryview) -> None:
+        super()._keep(name, content[: 8 << 20])

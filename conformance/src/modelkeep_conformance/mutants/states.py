@@ -13,7 +13,7 @@ from modelkeep import ConflictError, InvalidError, MissingError, Tag
 from modelkeep._digest import digest
 from modelkeep._key import GenerationKey, ProjectKey, ReleaseKey
 from modelkeep_conformance.mutants.define import mutant
-from modelkeep_conformance.mutants.reference import Engine, Registry
+from modelkeep_conformance.mutants.reference import SUFFIX, Engine, Registry
 
 
 def _staged(self: Registry, project: ProjectKey, release: ReleaseKey, sid: UUID) -> bytes:
@@ -334,3 +334,17 @@ class EndsWithCommit(_Viewing):
 class ViewOffByPage(_Viewing):
     def _lent(self, state: bytes) -> memoryview:
         return memoryview(b"\0" * 4096 + state)[: len(state)] if len(state) > 1 << 20 else memoryview(state)
+
+
+@mutant("S3", "an id counts by half of its digits")
+@mutant("S4", "an id counts by half of its digits")
+class HalfOfTheId(Engine):
+    def path(self, key: str) -> Path:
+        return super().path(key.rpartition("-")[0] if key.startswith("state/") else key)
+
+
+@mutant("S4", "states of all stores are staged in one place")
+class StagedForAll(Engine):
+    def path(self, key: str) -> Path:
+        place = Path(self.place).parent if key.startswith("state/") else Path(self.place)
+        return Path(place, f"{key}{SUFFIX}")

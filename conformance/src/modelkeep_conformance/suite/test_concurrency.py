@@ -7,7 +7,7 @@ import pytest
 
 from modelkeep import ConflictError, Directory, MissingError
 from modelkeep_conformance import work
-from modelkeep_conformance.kit import PROJECT, VERSION, Kit, content, package, sid, tag
+from modelkeep_conformance.kit import PROJECT, VERSION, Kit, content, not_applicable, package, sid, tag
 from modelkeep_conformance.processes import forked, in_processes, in_threads
 from modelkeep_conformance.suite import clause
 
@@ -294,3 +294,48 @@ def test_an_inventory_opened_before_a_fork_works_in_both(kit: Kit, inventory: An
     inventory.put(kit.handle("parent"))
     expected = {"before", "parent"} | ({"child"} if "multiprocess" in kit.harness.traits else set())
     assert set(inventory.list()) == expected
+
+
+@clause("X3", "X5")
+def test_threads_may_share_a_handle(kit: Kit, registry: Any) -> None:
+    registry.push(package())
+    release = Directory(registry).get(PROJECT).get(VERSION)
+
+    def commit(who: int) -> list[tuple[int, int]]:
+        done = []
+        for number in range(kit.times(10, 100)):
+            mark = who * 100_000 + number
+            states = [release.dump(content(mark)), release.dump(content(mark + 50_000))]
+            generation = int(release.put(tag(*states, score=mark)).key)
+            assert work.complete(registry, generation) == mark
+            done.append((generation, mark))
+        return done
+
+    results = in_threads([lambda who=who: commit(who) for who in range(4)])
+    _all_distinct(kit, registry, results, 4 * kit.times(10, 100))
+
+
+@clause("X6", "S3")
+def test_of_processes_writing_one_id_with_different_bytes_one_wins(kit: Kit, registry: Any) -> None:
+    if "multiprocess" not in kit.harness.traits:
+        not_applicable("the backend is not multiprocess")
+    registry.push(package())
+    options, count = kit.options("registry"), kit.times(15, 300)
+    results = in_processes(work.write_all, [(options, count, who) for who in range(4)], meet=True)
+    for number in range(1, count + 1):
+        (winner,) = [who for who, won in enumerate(results) if number in won]
+        registry.close(PROJECT, VERSION, number, tag(sid(number)))
+        assert registry.read(PROJECT, VERSION, number, sid(number)) == content(winner)
+
+
+@clause("R3")
+def test_of_racing_processes_exactly_one_wins(kit: Kit, registry: Any) -> None:
+    if "multiprocess" not in kit.harness.traits:
+        not_applicable("the backend is not multiprocess")
+    names = [f"race{number}" for number in range(kit.times(8, 80))]
+    packages = [[package(name, VERSION, str(who)) for name in names] for who in range(4)]
+    paths = [[str(each.path) for each in mine] for mine in packages]
+    results = in_processes(work.push_all, [(kit.options("registry"), mine) for mine in paths], meet=True)
+    for number, name in enumerate(names):
+        (winner,) = [who for who, won in enumerate(results) if number in won]
+        assert registry.pull(name, VERSION).digest == packages[winner][number].digest

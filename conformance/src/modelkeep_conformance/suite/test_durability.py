@@ -1,6 +1,8 @@
 """What survives: other processes, kills at every step, no room, no rights, other places, other formats."""
 
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 
 from modelkeep import Error, Manifest, Package, StorageError, Tag, UnsupportedError
 from modelkeep_conformance import syscalls, trace, work
-from modelkeep_conformance.jobs import JOBS, Job
+from modelkeep_conformance.jobs import JOBS, SIZE, Job
 from modelkeep_conformance.kit import (
     APPLICATIONS,
     PROJECT,
@@ -35,6 +37,25 @@ def test_another_process_sees_what_was_acknowledged(kit: Kit) -> None:
     if kit.inventories:
         (found,) = in_processes(work.applications, [(kit.options("inventory"),)])
         assert found == {name: Filled.source(name) for name in APPLICATIONS}
+
+
+@clause("D1")
+@pytest.mark.parametrize("name", JOBS)
+def test_what_was_acknowledged_survives_its_process(kit: Kit, name: str) -> None:
+    """Killed as soon as the call has returned, with its handle open: nothing can be made good later."""
+    job = Job(kit, name, kit.root)
+
+    def call() -> None:
+        handle = job.handle()
+        job.call(handle)
+        os.kill(os.getpid(), signal.SIGKILL)
+        job.call(handle)
+
+    assert forked(call) == KILLED
+    job.check(acknowledged=True)
+    if name == "write":
+        job.registry().close(PROJECT, VERSION, 5, tag(sid(21)))
+        assert job.registry().read(PROJECT, VERSION, 5, sid(21)) == content(21, SIZE)
 
 
 @clause("D2", "D3", "D4")

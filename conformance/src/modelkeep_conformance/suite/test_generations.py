@@ -259,3 +259,13 @@ def test_what_is_no_state_id_is_invalid(registry: Any, wrong: Any) -> None:
         registry.read(PROJECT, VERSION, 1, wrong)
     with pytest.raises(InvalidError), registry.view(PROJECT, VERSION, 1, wrong):
         pass
+
+
+@clause("C4", "C1")
+def test_numbers_that_are_near_each_other_are_different_generations(kit: Kit, registry: Any) -> None:
+    registry.push(package())
+    numbers = [2**power + more for power in (8, 16, 31, 32, 53, 62) for more in (-1, 0, 1, 2)] + [2**63 - 1, 2**63 - 2]
+    for position, number in enumerate(numbers):
+        registry.close(PROJECT, VERSION, number, tag(score=position))
+    for position, number in enumerate(numbers):
+        assert kit.registry().open(PROJECT, VERSION, number).tuning.score == position

@@ -7,7 +7,7 @@ import pytest
 
 from modelkeep import Descriptor, Inventory, MissingError, Project, Registry, UnsupportedError
 from modelkeep_conformance import work
-from modelkeep_conformance.kit import PROJECT, VERSION, Filled, Kit, content, sid, tag
+from modelkeep_conformance.kit import PROJECT, VERSION, Filled, Kit, content, not_applicable, sid, tag
 from modelkeep_conformance.processes import in_processes
 from modelkeep_conformance.suite import clause
 
@@ -101,7 +101,7 @@ def test_no_secret_is_shown(kit: Kit) -> None:
     recipe = kit.harness.recipe(kit.root)
     hidden = [str(value) for value in _secrets(recipe)]
     if not hidden:
-        pytest.skip("not applicable: the backend takes no secrets")
+        not_applicable("the backend takes no secrets")
     for open_ in [kit.registry] * kit.registers + [kit.inventory] * kit.inventories:
         handle = open_()
         # what loading by name returns blots secrets out; the backend itself owes it all the same
@@ -131,3 +131,14 @@ def _secrets(recipe: Any) -> list[Any]:
         elif is_secret(key):
             found.append(value)
     return found
+
+
+@clause("P2")
+def test_stores_of_one_name_at_different_places_are_different(kit: Kit) -> None:
+    places = [kit.folder(name) / "store" for name in ("here", "there")]
+    for place in places:
+        place.mkdir()
+    for open_ in [kit.registry] * kit.registers + [kit.inventory] * kit.inventories:
+        one, other = map(open_, places)
+        assert one != other
+        assert one == open_(places[0])

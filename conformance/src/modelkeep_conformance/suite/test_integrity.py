@@ -1,12 +1,13 @@
 """Damage: every stored byte, each way, is noticed, and siblings are not harmed."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from modelkeep import ConflictError, CorruptedError, Error, Release
 from modelkeep_conformance.harness import Region
-from modelkeep_conformance.kit import APPLICATIONS, PROJECT, VERSION, Filled, Kit, sid, tag
+from modelkeep_conformance.kit import APPLICATIONS, PROJECT, VERSION, Filled, Kit, not_applicable, sid, tag, viewed
 from modelkeep_conformance.suite import clause
 
 Mutation = tuple[str, Callable[[bytes], bytes]]
@@ -115,7 +116,7 @@ def test_what_is_truncated_emptied_or_exchanged_is_noticed(kit: Kit) -> None:
 def test_new_data_does_not_share_the_fate_of_old_damage(kit: Kit) -> None:
     """Equal content may be stored once; if that is damaged, who writes it again must not lose it."""
     if not kit.registers:
-        pytest.skip("not applicable: the backend has no registry")
+        not_applicable("the backend has no registry")
     Filled(kit)
     damaged = [region for region in kit.regions() if region.item == f"state/{sid(1)}"]
     for region in damaged:
@@ -129,7 +130,7 @@ def test_new_data_does_not_share_the_fate_of_old_damage(kit: Kit) -> None:
 @clause("M1")
 def test_a_staged_state_that_goes_bad_is_never_given_back(kit: Kit) -> None:
     if not kit.registers:
-        pytest.skip("not applicable: the backend has no registry")
+        not_applicable("the backend has no registry")
     Filled(kit)
     registry = kit.registry()
     state = b"staged state " * 500
@@ -152,7 +153,7 @@ def test_a_staged_state_that_goes_bad_is_never_given_back(kit: Kit) -> None:
 def test_verify_finds_each_damaged_item_and_names_it(kit: Kit) -> None:
     """Until there is a command for it, verifying is reading all: each damaged item raises, and its message names it."""
     if not kit.registers:
-        pytest.skip("not applicable: the backend has no registry")
+        not_applicable("the backend has no registry")
     filled = Filled(kit)
     regions = {region.item: region for region in kit.regions()}
     for item in (f"state/{sid(3)}", "generation/1", "release"):
@@ -168,3 +169,45 @@ def test_verify_finds_each_damaged_item_and_names_it(kit: Kit) -> None:
     assert f"{PROJECT}/{VERSION}" in found["release"]
     assert f"{PROJECT}/{VERSION}/1" in found["generation/1"]
     assert str(sid(3)) in found[f"generation/2 state/{sid(3)}"]
+
+
+@clause("M1")
+def test_damage_deep_in_a_large_state_is_noticed(kit: Kit) -> None:
+    if not kit.registers:
+        not_applicable("the backend has no registry")
+    Filled(kit)
+    registry = kit.registry()
+    state = kit.chance.randbytes(9_000_001)
+    registry.write(PROJECT, VERSION, sid(71), state)
+    registry.close(PROJECT, VERSION, 9, tag(sid(71)))
+    regions = [region for region in kit.regions() if region.item == f"state/{sid(71)}"]
+    assert regions, "the harness does not find the state"
+    for region in regions:
+        before = region.load()
+        for position in (len(before) // 2, len(before) - len(before) // 7, len(before) - 1):
+            region.store(_flip(position, 6)(before))
+            for read in (
+                lambda: kit.registry().read(PROJECT, VERSION, 9, sid(71)),
+                lambda: viewed(kit.registry(), 9, sid(71)),
+            ):
+                with pytest.raises(CorruptedError):
+                    read()
+        region.store(before)
+    assert kit.registry().read(PROJECT, VERSION, 9, sid(71)) == state
+
+
+@clause("M1", "I6")
+def test_a_handle_that_read_before_the_damage_gives_no_damaged_bytes(kit: Kit) -> None:
+    """It may remember what it read, and give that."""
+    filled = Filled(kit)
+    registry = kit.registry() if kit.registers else None
+    inventory = kit.inventory() if kit.inventories else None
+    filled.check(registry, inventory)
+    for region in kit.regions():
+        before = region.load()
+        region.store(_flip(len(before) - 5, 2)(before))
+        for item, read, expected in filled.reads(registry, inventory):
+            with contextlib.suppress(CorruptedError):
+                assert read() == expected, f"{item}, after {region.name} was damaged"
+        region.store(before)
+    filled.check(registry, inventory)

@@ -219,3 +219,18 @@ def test_a_package_that_is_gone_when_it_is_pushed_leaves_nothing(kit: Kit, regis
     assert registry.projects() == ()
     registry.push(package())
     assert registry.projects() == (PROJECT,)
+
+
+@clause("L2")
+def test_long_listings_are_whole(kit: Kit, registry: Any) -> None:
+    registry.push(package())
+    count = kit.times(1_050, 10_500)
+    for number in range(1, count + 1):
+        registry.close(PROJECT, VERSION, number, tag())
+    versions = [f"2.{number}" for number in range(kit.times(105, 1_050))]
+    for version in versions:
+        registry.push(package(version=version))
+    for handle in (registry, kit.registry()):
+        assert handle.generations(PROJECT, VERSION) == tuple(range(1, count + 1))
+        assert handle.latest(PROJECT, VERSION) == count
+        assert [str(key) for key in handle.releases(PROJECT)] == [VERSION, *versions]

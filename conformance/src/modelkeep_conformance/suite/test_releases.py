@@ -244,3 +244,16 @@ def test_an_archive_with_a_member_twice_is_invalid(kit: Kit, registry: Any) -> N
     with pytest.raises(InvalidError):
         registry.push(Package(path))
     assert registry.projects() == ()
+
+
+@clause("R1")
+def test_a_large_package_is_pulled_byte_for_byte(kit: Kit, registry: Any) -> None:
+    folder = kit.folder("large")
+    (folder / "toy").mkdir()
+    (folder / "toy" / "__init__.py").write_bytes(b"")
+    (folder / "toy" / "weights.bin").write_bytes(kit.chance.randbytes(12_000_001))
+    large = Package.create(folder, kit.folder("packages") / "large.4ml", Manifest(PROJECT, VERSION, "toy"))
+    registry.push(large)
+    for handle in (registry, kit.registry()):
+        assert handle.pull(PROJECT, VERSION).path.read_bytes() == large.path.read_bytes()
+    assert (registry.mount(PROJECT, VERSION).path / "toy" / "weights.bin").stat().st_size == 12_000_001

@@ -244,3 +244,26 @@ def test_an_error_of_the_caller_passes_through_a_view(registry: Any) -> None:
     with pytest.raises(ZeroDivisionError), registry.view(PROJECT, VERSION, 1, sid(1)):
         raise ZeroDivisionError
     assert viewed(registry, 1, sid(1)) == b"one"
+
+
+@clause("S3", "S4")
+def test_ids_that_differ_in_one_bit_are_different_states(kit: Kit, registry: Any) -> None:
+    registry.push(package())
+    ids = [sid(0), *(sid(1 << bit) for bit in range(0, 128, 5)), sid((1 << 128) - 1)]
+    for number, each in enumerate(ids):
+        registry.write(PROJECT, VERSION, each, content(number))
+    registry.close(PROJECT, VERSION, 1, tag(*ids))
+    for number, each in enumerate(ids):
+        assert kit.registry().read(PROJECT, VERSION, 1, each) == content(number)
+
+
+@clause("S4")
+def test_the_same_id_in_another_store_is_another_state(kit: Kit, registry: Any) -> None:
+    """Also where both stage what they write in the same place."""
+    other = kit.registry(kit.folder("other"))
+    for number, handle in enumerate((registry, other)):
+        handle.push(package())
+        handle.write(PROJECT, VERSION, sid(1), content(number))
+    for handle in (registry, other):
+        handle.close(PROJECT, VERSION, 1, tag(sid(1)))
+    assert [handle.read(PROJECT, VERSION, 1, sid(1)) for handle in (registry, other)] == [content(0), content(1)]
