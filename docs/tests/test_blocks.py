@@ -5,12 +5,13 @@ The blocks of a page run one after the other, in a folder and a home of their ow
     python      is executed; all of a page share their names. `text` after it is what it prints.
     console     commands follow `$ `, run by one bash on a terminal; what stands below them is what they print. No
                 output says nothing about it. A command that fails is an error unless the next one is `echo $?`.
-    toml        is parsed; with tables of modelkeep's configuration it becomes `modelkeep.toml`, and all it names is opened
+    toml        is parsed; with tables of modelkeep's configuration it becomes `modelkeep.toml`, and all that it names
+                is opened
     no language is a drawing or listing; it can't hold commands
 
 What is printed and what is shown are the same but for times, ids and digests, which need the same shape only, and for
-whatever `...` stands for. A first line `# name.py` or `# name.toml` makes a block the file of that name. Comments
-that no reader sees, `<!-- hidden python` or `<!-- hidden console`, hold what is needed besides; `<!-- not run: REASON -->`
+whatever `...` stands for. A first line `# name.py` or `# name.toml` makes a block the file of that name. Comments that
+no reader sees, `<!-- hidden python` or `<!-- hidden console`, hold what is needed besides; `<!-- not run: REASON -->`
 before a block says why it can't be run.
 """
 
@@ -94,8 +95,8 @@ def blocks_of(text: str) -> Iterator[Block]:
 class Session:
     """Runs the blocks of a page."""
 
-    def __init__(self, page: Path, folder: Path) -> None:
-        self.page, self.folder = page, folder
+    def __init__(self, page: Path) -> None:
+        self.page = page
         self.names: dict[str, object] = {"__name__": "page"}
         self.printed: str | None = None
         self.fates: Counter[str] = Counter()
@@ -110,30 +111,29 @@ class Session:
 
     def block(self, block: Block) -> str:
         """Run one, and say what became of it."""
+        kinds = {"python": self.python, "toml": self.toml, "console": self.console, "text": self.text, "": self.listing}
         language = block.language.removeprefix("hidden ")
-        printed, self.printed = self.printed, None
+        if language != "text":
+            self.printed = None
         if language.startswith("{"):
             self.directive(*language.removeprefix("{").split("}", 1))
             return "directive"
-        if language == "toml":
-            self.toml(block)
-        elif language == "python":
-            self.python(block)
-        elif block.reason:
+        # these are read all the same
+        if block.reason and language not in ("python", "toml"):
             return "not run"
-        elif language == "console":
-            self.console(block)
-        elif language == "text":
-            if printed is None:
-                raise BlockError("a text follows the python block that prints it")
-            compare(block.content, printed)
-        elif language:
+        if language not in kinds:
             raise BlockError(f"blocks of {language!r} are not run: teach test_blocks.py, or mark it")
-        elif COMMAND.search(block.content):
+        kinds[language](block)
+        return "not run" if block.reason else block.language or "listing"
+
+    def text(self, block: Block) -> None:
+        if self.printed is None:
+            raise BlockError("a text follows the python block that prints it")
+        compare(block.content, self.printed)
+
+    def listing(self, block: Block) -> None:
+        if COMMAND.search(block.content):
             raise BlockError("a listing does not hold commands: name its language")
-        if block.reason:
-            return "not run"
-        return block.language or "listing"
 
     def directive(self, name: str, argument: str) -> None:
         if name not in DIRECTIVES:
@@ -182,7 +182,7 @@ class Session:
         outputs, codes = done[:-1:2], done[1::2]
         if len(codes) < len(commands):
             raise BlockError(f"the shell ended early: {done[-1]}")
-        looked = [command.strip() == "echo $?" for command, _ in commands][1:] + [False]
+        looked = [*[command.strip() == "echo $?" for command, _ in commands][1:], False]
         for (command, shown), output, code, looks in zip(commands, outputs, codes, looked, strict=True):
             if code != "0" and not looks:
                 raise BlockError(f"`{command}` exits with {code}: {output}")
@@ -226,11 +226,9 @@ def shell(script: str) -> str:
 
 def compare(shown: str, printed: str) -> None:
     """Demand that what is printed is what is shown."""
-    want, got = (
-        "\n".join(line.rstrip() for line in text.strip("\n").splitlines()) + "\n" for text in (shown, printed)
-    )
-    alike = [VARIES.sub(lambda hit: re.sub(r"[0-9a-f]", "0", hit[0]), text) for text in (want, got)]
-    if not doctest.OutputChecker().check_output(*alike, doctest.ELLIPSIS):
+    want, got = ("\n".join([*map(str.rstrip, text.strip("\n").splitlines()), ""]) for text in (shown, printed))
+    same = (VARIES.sub(lambda hit: re.sub(r"[0-9a-f]", "0", hit[0]), text) for text in (want, got))
+    if not doctest.OutputChecker().check_output(next(same), next(same), doctest.ELLIPSIS):
         raise BlockError(f"it prints\n{got}and not\n{want}")
 
 
@@ -264,9 +262,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         if name.startswith(("MODELKEEP_", "XDG_", "PYTEST_")):
             monkeypatch.delenv(name)
     for name, value in {
+        # as if what a page writes were installed
+        "PYTHONPATH": str(folder),
         "HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "110",
+        "COLUMNS": "200",
         "LINES": "24",
         "TERM": "dumb",
         "NO_COLOR": "1",
@@ -286,7 +286,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_what_each_block_shows_is_what_it_does(page: Path, home: Path) -> None:
-    session = Session(ROOT / page, home)
+    session = Session(ROOT / page)
     session.run()
     text = (ROOT / page).read_text("utf-8")
     seen = sum(count for fate, count in session.fates.items() if not fate.startswith("hidden"))
@@ -329,14 +329,14 @@ def test_a_block_that_is_wrong_fails(page: str, message: str, home: Path) -> Non
     path = home / "page.md"
     path.write_text(page)
     with pytest.raises(BlockError, match=re.escape(message)):
-        Session(path, home).run()
+        Session(path).run()
 
 
 def test_an_error_of_python_names_the_line_of_the_page(home: Path) -> None:
     path = home / "page.md"
     path.write_text("# A\n\n```python\nx = 1\n1 / 0\n```\n")
     with pytest.raises(ZeroDivisionError) as caught:
-        Session(path, home).run()
+        Session(path).run()
     assert (str(caught.traceback[-1].path), caught.traceback[-1].lineno + 1) == (str(path), 5)
 
 
@@ -348,7 +348,7 @@ def test_what_varies_a_failure_that_is_looked_at_and_a_file_are_fine(home: Path)
         "```console\n$ python sub/one.py && \\\n> false\none\n$ echo $?\n1\n```\n"
         "<!-- not run: needs a bucket -->\n```console\n$ nothing\n```\n\n    a drawing\n"
     )
-    session = Session(path, home)
+    session = Session(path)
     session.run()
     assert session.fates == {"hidden python": 1, "python": 2, "text": 1, "console": 1, "not run": 1, "listing": 1}
     assert counted(path.read_text()) == 5
