@@ -14,7 +14,7 @@ exclude_patterns = ["_build", "tests"]
 html_theme = "furo"
 html_title = f"modelkeep {version}"
 html_show_copyright = False
-# the outputs of consoles are no language, and the comments that stand for tests are no content
+# a block without a language is a drawing
 highlight_language = "none"
 myst_heading_anchors = 3
 
