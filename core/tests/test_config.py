@@ -372,7 +372,7 @@ def test_our_table_of_another_shape_in_a_pyproject_is_invalid(bare: Path, text: 
 @pytest.mark.parametrize("ask", [modelkeep.registry, modelkeep.inventory])
 def test_an_unknown_name_lists_the_known_ones(bare: Path, ask: Any) -> None:
     write(bare / "modelkeep.toml", f"[registry.prod]\n{LOCAL}[inventory.prod]\n{LOCAL}")
-    with pytest.raises(MissingError, match=r"'prdo'; did you mean 'prod'\?.*local, prod"):
+    with pytest.raises(MissingError, match=r"'prdo' \(did you mean 'prod'\?.*local, prod"):
         ask("prdo")
 
 

@@ -328,6 +328,17 @@ def test_a_refused_plugin_leaves_no_hook_behind(uses: dict[str, Use]) -> None:
     uses["push"]()
 
 
+@pytest.mark.parametrize("name", ["before_close", "after_close"])
+def test_a_wrapper_is_refused(name: str) -> None:
+    def wrap(self: object, event: Event) -> Iterator[None]:
+        yield
+
+    wrapper = type("Wrapper", (), {name: hookimpl(wrapper=True)(wrap)})()
+    with pytest.raises(InvalidError, match=f"{name} is a wrapper"):
+        hooks.register(wrapper)
+    assert hooks.wanted(name) is None
+
+
 def test_registering_twice_is_invalid_and_keeps_the_first(
     register: Callable[[object], object], uses: dict[str, Use]
 ) -> None:

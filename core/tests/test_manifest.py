@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -258,3 +259,11 @@ def test_manifests_are_equal_and_hashed_by_value() -> None:
 def test_a_manifest_survives_pickling() -> None:
     manifest = Manifest("a", "v1.0", "p", {"flow": "x"})
     assert pickle.loads(pickle.dumps(manifest)) == manifest
+
+
+@pytest.mark.parametrize("text", [None, 5, b"name = 1", {}], ids=repr)
+def test_a_text_of_another_type_is_invalid(text: Any) -> None:
+    with pytest.raises(InvalidError):
+        Manifest.loads(text)
+    with pytest.raises(InvalidError):
+        Manifest.loads_forml(text)

@@ -846,3 +846,15 @@ def test_the_recursion_limit_is_no_limit_of_depth(tmp_path: Path) -> None:
     made = Package(path).install(tmp_path / "x")
     assert (made.path / deep / "x").read_bytes() == b"1"
     assert Package(made.path).digest.startswith("blake3:")
+
+
+def test_a_package_made_in_its_own_folder_does_not_hold_itself(source: Path) -> None:
+    first = Package.create(source, source / "made.4ml").path.read_bytes()
+    assert Package.create(source, source / "made.4ml").path.read_bytes() == first
+
+
+def test_the_digest_of_a_package_that_is_gone_is_an_error_of_ours(source: Path) -> None:
+    package = Package(source)
+    shutil.rmtree(source)
+    with pytest.raises(StorageError, match="can not be read"):
+        _ = package.digest

@@ -104,7 +104,7 @@ def test_naming_the_installed_providers_imports_none(python: Callable[..., str])
 
 
 def test_an_unknown_provider_is_told_with_what_was_meant() -> None:
-    with pytest.raises(UnsupportedError, match=r"'locla'; did you mean 'local'\?.*Installed are: .*local.*memory"):
+    with pytest.raises(UnsupportedError, match=r"'locla' \(did you mean 'local'\?.*Installed are: .*local.*memory"):
         modelkeep.registry(provider="locla")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from modelkeep import ConflictError, MissingError
 from modelkeep_conformance.kit import APPLICATIONS, PROJECT, VERSION, Filled, Kit, content, not_applicable, package, sid
 from modelkeep_conformance.kit import tag as make_tag
+from modelkeep_conformance.processes import Steps
 
 if TYPE_CHECKING:
     from modelkeep._guard import GuardedInventory, GuardedRegistry
@@ -69,6 +70,12 @@ class Job:
             handle.close(PROJECT, VERSION, 4, self._tag)
         else:
             handle.put(self._descriptor)
+
+    def steps(self) -> int:
+        """Call it, and tell how many steps it has; for a child."""
+        with Steps(0, lambda: None) as steps:
+            self.call()
+        return steps.seen
 
     def check(self, *, acknowledged: bool = False) -> None:
         """All or nothing, all if it was acknowledged, and what was there before is intact."""

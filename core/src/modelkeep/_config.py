@@ -70,11 +70,11 @@ class Config:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Write `; did you mean ...?` if something known is close, else nothing."""
+    """Write ` (did you mean ...?)` if something known is close, else nothing."""
     import difflib
 
     close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def load() -> Config:

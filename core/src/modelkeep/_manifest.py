@@ -69,7 +69,7 @@ class Manifest:
 
         try:
             data = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError, TypeError, AttributeError) as error:
             raise InvalidError(f"{NATIVE} is not TOML: {error}") from error
         return cls._of(data)
 

@@ -70,7 +70,7 @@ class Package:
 
         Args:
             source: The folder that holds the project's Python package.
-            path: The zip file to write; an existing one is replaced.
+            path: The zip file to write; an existing one is replaced. It may lie in the folder, and is left out then.
             manifest: What the package says of itself; by default the manifest that the folder has.
 
         Raises:
@@ -85,7 +85,9 @@ class Package:
         try:
             members = _content.of_folder(folder)
             manifest = manifest or _read_manifest(members, folder)
-            kept = [m for m in members if m.name != _manifest.NATIVE and _BYPRODUCT not in m.name.split("/")]
+            itself = os.path.relpath(target.parent.resolve() / target.name, folder.resolve())
+            left_out = {_manifest.NATIVE, itself.replace(os.sep, "/")}
+            kept = [m for m in members if m.name not in left_out and _BYPRODUCT not in m.name.split("/")]
             _content.pack(kept, partial, zipfile.ZIP_DEFLATED, [(_manifest.NATIVE, manifest.dumps().encode())])
             cls(partial)
             partial.replace(target)
@@ -123,8 +125,15 @@ class Package:
 
     @functools.cached_property
     def digest(self) -> str:
-        """The digest of the content: of a file its bytes, of a folder its names, modes and bytes."""
-        return _content.digest_content(self.path)
+        """The digest of the content: of a file its bytes, of a folder its names, modes and bytes.
+
+        Raises:
+            StorageError: The package can't be read any more.
+        """
+        try:
+            return _content.digest_content(self.path)
+        except OSError as error:
+            raise StorageError(f"The package {self.path} can not be read: {error}") from error
 
     def copy(self, path: str | os.PathLike[str]) -> Self:
         """Copy the package as it is, file or folder, to a path that does not exist.

@@ -105,12 +105,26 @@ class _Plugins:
         self.manager.add_hookspecs(Specs)
         try:
             self.manager.load_setuptools_entrypoints(GROUP)
-            self.manager.check_pending()
+            self.check()
         except Exception as error:  # whatever a plugin's import may raise
             raise UnsupportedError(
                 f"A plugin of the entry-point group {GROUP!r} can not be loaded: {error!r}. Repair or uninstall it"
             ) from error
         self.note()
+
+    def check(self) -> None:
+        """Refuse what is no hook, and wrappers, which could swallow a veto.
+
+        Raises:
+            pluggy.PluginValidationError: There is one.
+        """
+        self.manager.check_pending()
+        for name in filter(lambda name: not name.startswith("_"), vars(Specs)):
+            for each in getattr(self.manager.hook, name).get_hookimpls():
+                if each.wrapper or each.hookwrapper:
+                    raise pluggy.PluginValidationError(
+                        each.plugin, f"{name} is a wrapper: hooks of modelkeep observe or veto, they do not wrap"
+                    )
 
     def note(self) -> None:
         """Note which hooks are implemented, so that a call that no plugin cares for costs next to nothing."""
@@ -127,12 +141,12 @@ def register(plugin: object) -> None:
     """Add a plugin to this process.
 
     Raises:
-        InvalidError: It has a hook that does not exist, or is registered already.
+        InvalidError: It has a hook that does not exist or wraps others, or is registered already.
     """
     plugins = _plugins()
     try:
         plugins.manager.register(plugin)
-        plugins.manager.check_pending()
+        plugins.check()
     except (ValueError, pluggy.PluginValidationError) as error:
         if plugins.manager.is_registered(plugin) and isinstance(error, pluggy.PluginValidationError):
             plugins.manager.unregister(plugin)

@@ -454,6 +454,19 @@ def test_training_goes_on_in_a_tree_of_forml(forml: Path, open_store: Callable[.
     assert (forml / "1" / f"{SIDS[0]}.bin").read_bytes() == b"first"
 
 
+def test_an_id_that_forml_committed_in_a_release_of_ours_keeps_its_bytes(root: Path, release: Release) -> None:
+    sid = release.dump(b"mine")
+    stage = next(root.glob("digits/*/.stage"))
+    generation = stage.parent / "1"
+    generation.mkdir()
+    (stage / f"{sid}.bin").rename(generation / f"{sid}.bin")
+    (generation / "tag.toml").write_text(TAG.replace(str(SIDS[0]), str(sid)))
+    with pytest.raises(ConflictError, match=str(sid)):
+        release.registry.write(release.project, release.key, sid, b"other")
+    release.registry.write(release.project, release.key, sid, b"mine")
+    assert (generation / f"{sid}.bin").read_bytes() == b"mine"
+
+
 def test_a_release_of_forml_is_not_pushed_over(
     forml: Path, open_store: Callable[..., Any], pack: Callable[..., Package]
 ) -> None:

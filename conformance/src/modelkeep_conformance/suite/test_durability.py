@@ -62,17 +62,17 @@ def test_what_was_acknowledged_survives_its_process(kit: Kit, name: str) -> None
 @pytest.mark.parametrize("name", JOBS)
 def test_a_kill_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     """Steps are the file events that Python reports; what an engine does in C is for the two tests below."""
-    step = 0
-    result: Any = KILLED
-    while result == KILLED:
-        step += 1
+    job = Job(kit, name, kit.folder("counted"))
+    steps = range(1, forked(job.steps) + 1)
+    assert steps, "nothing was done"
+    # of the variants of a call some will do, since the call itself is killed everywhere
+    for step in kit.some(steps, 12) if "-" in name else steps:
         job = Job(kit, name, kit.folder(f"step{step}"))
         result = forked(job.call, kill_at=step)
         job.check(acknowledged=result is None)
         job.again()
         job.follow()
         job.remove()
-    assert result is None
 
 
 @clause("D2", "D3", "D4")

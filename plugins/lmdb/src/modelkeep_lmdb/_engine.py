@@ -21,7 +21,6 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -30,7 +29,7 @@ import lmdb
 
 from modelkeep import CorruptedError, InvalidError, StorageError, keyvalue
 from modelkeep.backend import PREFIX, digest, lend
-from modelkeep_lmdb._environment import Environment, borrowed
+from modelkeep_lmdb._environment import Borrowed, Environment
 
 #: The largest value that is stored in one piece, in bytes.
 CUT: Final = 64 << 20
@@ -56,6 +55,13 @@ class Engine(keyvalue.Engine):
         self._stage = f"{self._path}/stage"
 
     def get(self, key: str) -> bytes | None:
+        # most records are found so, at half the cost of a view
+        with self._borrowed() as env:
+            if env is not None:
+                with self._begin(env) as txn:
+                    record = txn.get(key.encode())
+                    if record is not None:
+                        return bytes(record)
         with self.view(key) as value:
             return None if value is None else bytes(value)
 
@@ -304,8 +310,8 @@ class Engine(keyvalue.Engine):
             env.grow()
         return env.lmdb.begin(write=write, buffers=True)
 
-    def _borrowed(self, *, create: bool = False) -> AbstractContextManager[Environment | None]:
-        return borrowed(self._path, self._limit, create=create, sync=self._sync)
+    def _borrowed(self, *, create: bool = False) -> Borrowed:
+        return Borrowed(self._path, self._limit, create=create, sync=self._sync)
 
 
 def _write(path: str, content: memoryview) -> None:

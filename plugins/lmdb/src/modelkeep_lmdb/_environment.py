@@ -154,34 +154,43 @@ def _writable(path: Path) -> bool:
     )
 
 
-@contextlib.contextmanager
-def borrowed(path: Path, limit: int | None, *, create: bool, sync: bool) -> Iterator[Environment | None]:
-    """Use the environment of a folder; open it if it is not.
+class Borrowed:
+    """The use of the environment of a folder for the length of a block; it is opened if it is not.
 
-    Args:
-        path: The folder, resolved.
-        limit: The most that it may hold, in bytes; None for whatever it is open with.
-        create: Whether to make it if it is not there.
-        sync: Whether each commit is flushed to the last.
-
-    Yields:
-        None if it is not there and not to be made.
-
-    Raises:
-        InvalidError: It is open in this process with other options.
-        StorageError: The folder can't be made, or this process was forked while a view was open.
+    Not a generator, which would cost as much as a read.
     """
-    me = threading.get_ident()
-    with _gate:
-        known = _found(path, limit, create=create, sync=sync)
-        if known is not None:
-            known.users.append(me)
-    try:
-        yield known
-    finally:
-        if known is not None:
+
+    def __init__(self, path: Path, limit: int | None, *, create: bool, sync: bool) -> None:
+        """Say what to use.
+
+        Args:
+            path: The folder, resolved.
+            limit: The most that it may hold, in bytes; None for whatever it is open with.
+            create: Whether to make it if it is not there.
+            sync: Whether each commit is flushed to the last.
+        """
+        self._path, self._limit, self._create, self._sync = path, limit, create, sync
+        self._known: Environment | None = None
+        self._me = threading.get_ident()
+
+    def __enter__(self) -> Environment | None:
+        """Give the environment, or None if it is not there and not to be made.
+
+        Raises:
+            InvalidError: It is open in this process with other options.
+            StorageError: The folder can't be made, or this process was forked while a view was open.
+        """
+        with _gate:
+            known = self._known = _found(self._path, self._limit, create=self._create, sync=self._sync)
+            if known is not None:
+                known.users.append(self._me)
+        return known
+
+    def __exit__(self, *_: object) -> None:
+        """Let others close it."""
+        if self._known is not None:
             with _gate:
-                known.users.remove(me)
+                self._known.users.remove(self._me)
                 _gate.notify_all()
 
 

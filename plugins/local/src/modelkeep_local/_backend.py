@@ -273,7 +273,9 @@ class Registry(_Place, modelkeep.Registry):
         stage = folder / _STAGE
         stage.mkdir(exist_ok=True)
         staged = f"{stage}/{sid}.bin"
-        if not os.path.lexists(f"{stage}/{_IDS}"):
+        # ForML takes a state out of the stage when it commits, and leaves our note of it
+        taken = os.path.lexists(f"{stage}/{sid}.toml") and not os.path.lexists(staged)
+        if taken or not os.path.lexists(f"{stage}/{_IDS}"):
             self._check_committed(folder, sid, digest(content))
         with self._disk.partial(stage) as partial:
             name = self._disk.create(partial, content)
