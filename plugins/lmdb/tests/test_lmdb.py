@@ -367,3 +367,13 @@ def test_equal_states_take_their_space_once(root: Path, package: Package) -> Non
     for _ in range(5):
         release.put(Tag(states=[release.dump(state), release.dump(state)]))
     assert (root / "data.mdb").stat().st_size < 1.2 * (1 << 20)
+
+
+def test_a_group_may_share_a_store_where_the_umask_lets_it(root: Path, package: Package) -> None:
+    before = os.umask(0o002)
+    try:
+        release = release_of(root, package)
+        release.put(modelkeep.Tag(states=[release.dump(b"shared")]))
+    finally:
+        os.umask(before)
+    assert {path.name for path in root.rglob("*") if not path.stat().st_mode & 0o020} == set()

@@ -137,6 +137,8 @@ class Environment:
                 # without a writable lock file nobody can be writing, or we could not know
                 lock=not self.readonly,
                 create=False,
+                # less what the umask takes, as of any file
+                mode=0o666,
                 readahead=True,
                 max_readers=_READERS,
                 max_spare_txns=16,
