@@ -6,7 +6,7 @@
     <root>/<project>/<version>/<number>/tag.toml  a generation, with the digests of its states
     <root>/<project>/<version>/<number>/<sid>.bin a state
     <root>/<project>/<version>/.stage/<sid>.bin   the same file, or one not committed yet
-    <root>/<project>/<version>/.stage/<sid>.toml  its digest until then
+    <root>/<project>/<version>/.stage/<sid>.toml  its digest as written; not flushed
     <root>/<project>/<version>/.stage/.complete   tells that every id of the release has a file here
     <root>/<application>.py                       a descriptor
     <root>/.digests/<application>.toml            its digest
