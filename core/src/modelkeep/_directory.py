@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
 from uuid import UUID, uuid4
 
 from modelkeep._artifact import Artifact
-from modelkeep._errors import ConflictError, InvalidError, MissingError
+from modelkeep._errors import ConflictError, CorruptedError, InvalidError, MissingError
 from modelkeep._key import LAST, AliasKey, GenerationKey, ProjectKey, ReleaseKey, shown
 from modelkeep._move import Move
 from modelkeep._package import Package
@@ -337,6 +337,7 @@ class Alias(_AliasTypes):
         Raises:
             MissingError: There is no such generation.
             ConflictError: Somebody else has moved it meanwhile; it was left as it is.
+            CorruptedError: The newest move is damaged; given as `after`, it is moved on from.
             InvalidError: The generation is one of another project, or an argument is none of these.
         """
         target: tuple[str | ReleaseKey, int | str] | None
@@ -346,7 +347,14 @@ class Alias(_AliasTypes):
             target = generation.release, generation.key
         else:
             target = generation
-        return self._make(self.current(), target, note, after)
+        try:
+            newest = self.current()
+        except CorruptedError:
+            # who knows its number may move on from it
+            if after is None:
+                raise
+            newest = None
+        return self._make(newest, target, note, after)
 
     def undo(self, *, note: str | None = None, after: int | None = None) -> Move:
         """Take the newest move back that is not taken back yet, by one more move; the log keeps both.
@@ -364,7 +372,7 @@ class Alias(_AliasTypes):
         """
         moves = self.list()
         standing: list[Move] = []
-        for move in moves:
+        for move in moves if after is None else moves[: _number(after)]:
             if move.undoes is None:
                 standing.append(move)
             else:
@@ -384,17 +392,21 @@ class Alias(_AliasTypes):
     ) -> Move:
         if after is None:
             after = newest.number if newest else 0
-        if isinstance(after, bool) or not isinstance(after, int):
-            raise InvalidError(f"The number of a move is an int, not {shown(after)}")
         now = dt.datetime.now(dt.UTC)
         # what was in force at a moment must have one answer, whatever the clocks of the movers say
         moment = max(now, newest.moment) if newest else now
-        move = Move(after + 1, target, moment, note, undoes)
+        move = Move(_number(after) + 1, target, moment, note, undoes)
         self.registry.move(self.project, self.key, move)
         return move
 
     def __str__(self) -> str:
         return f"{self.project}@{self.key}"
+
+
+def _number(after: int) -> int:
+    if isinstance(after, bool) or not isinstance(after, int):
+        raise InvalidError(f"The number of a move is an int, not {shown(after)}")
+    return after
 
 
 def _no_bool(value: SupportsIndex) -> SupportsIndex:

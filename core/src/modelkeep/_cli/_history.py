@@ -56,10 +56,10 @@ def history(session: Session, ref: Ref, html: Path | None, *, force: bool, alias
     if aliases:
         if html or ref.depth > 1:
             raise click.UsageError("Aliases are of a project, and have no page: leave out --html and the release")
-        held = period(at) if at else None
+        held = None if at is None else period(at)
         show(session, ref.project(session.directory()), lambda one: one.between(*held) if held else one.list())
         return
-    if at:
+    if at is not None:
         raise click.UsageError("--at needs --aliases")
     level = ref.level(session.directory())
     entries = _entries(level)
