@@ -34,6 +34,9 @@ def snapshot(store: Any) -> Any:
             for generation in map(release.get, release.list()):
                 states = [modelkeep.backend.digest(generation.get(sid)) for sid in generation.list()]
                 found.append((f"{project}/{release.key}/{generation.key}", generation.tag.dumps(), states))
+        for alias in map(Directory(store).get(project).alias, Directory(store).get(project).aliases()):
+            moves = [(move.number, move.dumps()) for move in alias.list()]
+            found.append((str(alias), moves))
     return found
 
 
@@ -106,7 +109,7 @@ def copied(source: Recipes, target: Recipes, at: float = 0) -> dict[str, Any]:
         signal.setitimer(signal.ITIMER_REAL, at)
     registry, inventory = opened(target)
     old_registry, old_inventory = opened(source)
-    done = modelkeep.copy(old_registry, steps.watch(registry, "push", "write", "close"))
+    done = modelkeep.copy(old_registry, steps.watch(registry, "push", "write", "close", "move"))
     done += modelkeep.copy(old_inventory, steps.watch(inventory, "put"))
     sound = modelkeep.verify(registry).sound and modelkeep.verify(inventory).sound
     return {

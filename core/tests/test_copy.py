@@ -98,6 +98,11 @@ def fill(pack: Callable[..., Package], tmp_path: Path) -> Callable[[Registry, In
         release.put(Tag(Training(None, dt.date(2024, 5, 1)), Tuning(None, 0.1), (shared,)))
         registry.close(release.project, release.key, modelkeep.Generation.Key(7), Tag(states=(shared, empty)))
         directory.get("digits").get("1.10").put(Tag())
+        champion = directory.get("digits").alias("champion")
+        champion.put(("1", 7), note="é")
+        champion.put(("1.10", 1))
+        champion.undo()
+        directory.get("digits").alias("withdrawn").put(None)
         for name, source in (("serving", b"x = 1\n"), ("canary", b"\xff\x00")):
             module = tmp_path / f"{uuid4().hex}.py"
             module.write_bytes(source)
@@ -131,7 +136,7 @@ def test_any_backend_into_any_other_one(
     before = snapshot(old_registry), snapshot(old_inventory)
     done = copy(old_registry, registry)
     assert {each.outcome for each in done} == {"copied"}
-    assert len(done) == 3 + 4
+    assert len(done) == 3 + 4 + 2
     assert [(each.key, each.outcome) for each in copy(old_inventory, inventory)] == [
         ("canary", "copied"),
         ("serving", "copied"),
@@ -210,6 +215,8 @@ def test_a_generation_takes_its_release_along(source: tuple[Registry, Inventory]
     assert [each.key for each in copy(digits, registry) if each.outcome == "copied"] == [
         "digits/1.10.0",
         "digits/1.10.0/1",
+        "digits@champion",
+        "digits@withdrawn",
     ]
     assert [each.key for each in copy(Directory(source[0]), registry) if each.outcome == "copied"] == ["a.b-c/2a1"]
 
@@ -300,12 +307,19 @@ def test_the_rest_is_copied_if_failures_are_told(
     (next(path for path in package.rglob("*.py"))).write_text("damaged")
     errors: list[modelkeep.Error] = []
     done = copy(source[0], registry, failed=errors.append)
-    assert [type(error) for error in errors] == [ConflictError, CorruptedError, CorruptedError]
-    assert [word in str(error) for word, error in zip(("a.b-c/2a1", str(state), "1.10"), errors, strict=True)] == [
-        True
-    ] * 3
+    # the champion was a generation of the release that is left out
+    words = {
+        "a.b-c/2a1": ConflictError,
+        str(state): CorruptedError,
+        "1.10": CorruptedError,
+        "no release digits/1.10": MissingError,
+    }
+    assert [type(error) for error in errors] == list(words.values())
+    assert [word in str(error) for word, error in zip(words, errors, strict=True)] == [True] * 4
     # no generation of a release that could not be copied
-    assert outcomes(done) == [("digits/v1.0", "copied"), ("digits/v1.0/1", "copied"), ("digits/v1.0/7", "copied")]
+    assert outcomes(done) == [("digits/v1.0", "copied"), ("digits/v1.0/1", "copied"), ("digits/v1.0/7", "copied")] + [
+        ("digits@withdrawn", "copied")
+    ]
     assert list(map(str, Directory(registry).get("digits").list())) == ["v1.0"]
 
 
@@ -361,6 +375,50 @@ def test_a_target_that_can_not_be_written_to(source: tuple[Registry, Inventory],
         copy(source[1], modelkeep.inventory(**options))
 
 
+# aliases
+
+
+def test_a_log_is_continued_as_it_was_made(source: tuple[Registry, Inventory], registry: Registry) -> None:
+    champion = Directory(source[0]).get("digits").alias("champion")
+    copied = Directory(registry).get("digits").alias("champion")
+    copy(source[0], registry)
+    assert copied.list() == champion.list()
+    champion.put(("1.0", 2))
+    done = copy(source[0], registry)
+    assert [each.key for each in done if each.outcome == "copied"] == ["digits@champion"]
+    assert copied.list() == champion.list()
+    # a target that is ahead has all there is
+    copied.put(None)
+    assert {each.outcome for each in copy(source[0], registry)} == {"there"}
+
+
+def test_other_moves_are_a_conflict_and_nothing_is_written(
+    source: tuple[Registry, Inventory], registry: Registry
+) -> None:
+    copy(Directory(source[0]).get("digits").get("1.0"), registry)
+    Directory(registry).get("digits").alias("champion").put(("1.0", 1))
+    before = snapshot(registry)
+    with pytest.raises(ConflictError, match="digits@champion"):
+        copy(source[0], registry)
+    assert snapshot(registry) == before
+
+
+def test_a_target_that_keeps_no_aliases_says_so(
+    source: tuple[Registry, Inventory], registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = type(registry.inner)  # type: ignore[attr-defined]
+    for name in ("aliases", "moves", "current", "move"):
+        monkeypatch.setattr(backend, name, getattr(Registry, name), raising=False)
+    with pytest.raises(modelkeep.UnsupportedError, match="aliases"):
+        copy(source[0], registry)
+    assert registry.projects() == ()
+    errors: list[modelkeep.Error] = []
+    assert len(copy(source[0], registry, failed=errors.append)) == 3 + 4
+    assert [type(error) for error in errors] == [modelkeep.UnsupportedError] * 2
+    # one that keeps none has none that could go bad
+    assert verify(registry).sound
+
+
 # others at work
 
 
@@ -378,7 +436,8 @@ def test_two_copies_at_once(source: tuple[Registry, Inventory], registry: Regist
     for name in ("push", "close"):
         setattr(target, name, racing(name))
     # each push and close finds that somebody else was quicker, with the same
-    assert {each.outcome for each in copy(source[0], target)} == {"there"}
+    assert {each.outcome for each in copy(source[0], target) if each.kind != "alias"} == {"there"}
+    assert snapshot(registry) == snapshot(source[0])
     assert snapshot(registry) == snapshot(source[0])
 
 
@@ -442,8 +501,13 @@ def test_no_generation_goes_to_another_package(
     registry.push(pack({"pkg/__init__.py": "OTHER = 1"}, version="1.0"))
     errors: list[modelkeep.Error] = []
     done = copy(source[0], registry, failed=errors.append)
-    assert [type(error) for error in errors] == [ConflictError]
-    assert outcomes(done) == [("a.b-c/2a1", "copied"), ("digits/1.10.0", "copied"), ("digits/1.10.0/1", "copied")]
+    assert [type(error) for error in errors] == [ConflictError, MissingError]
+    assert outcomes(done) == [
+        ("a.b-c/2a1", "copied"),
+        ("digits/1.10.0", "copied"),
+        ("digits/1.10.0/1", "copied"),
+        ("digits@withdrawn", "copied"),
+    ]
     assert Directory(registry).get("digits").get("1.0").list() == ()
 
 
@@ -476,4 +540,4 @@ def test_copies_of_several_threads(source: tuple[Registry, Inventory], tmp_path:
         done = list(pool.map(lambda _: copy(source[0], target), range(4)))
     assert snapshot(target) == snapshot(source[0])
     # nobody fails, and each item is copied once
-    assert sum(each.outcome == "copied" for one in done for each in one) == 3 + 4
+    assert sum(each.outcome == "copied" and each.kind != "alias" for one in done for each in one) == 3 + 4

@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 
 import modelkeep
 from modelkeep import (
+    Alias,
     Artifact,
     ConflictError,
     CorruptedError,
@@ -22,6 +23,7 @@ from modelkeep import (
     InvalidError,
     Inventory,
     MissingError,
+    Move,
     Package,
     Project,
     Registry,
@@ -33,6 +35,7 @@ from modelkeep import (
 from modelkeep._guard import GuardedInventory, GuardedRegistry
 
 SID = UUID(int=7)
+MOVE = Move(1, ("1.0", 3))
 
 
 class Recorder(Registry):
@@ -90,6 +93,21 @@ class Recorder(Registry):
     def close(self, project: Project.Key, release: Release.Key, generation: Generation.Key, tag: Tag) -> None:
         self._did("close", project, release, generation, tag)
 
+    def aliases(self, project: Project.Key) -> Iterable[Alias.Key]:
+        self._did("aliases", project)
+        return iter([Alias.Key("champion")])
+
+    def moves(self, project: Project.Key, alias: Alias.Key) -> Sequence[Move]:
+        self._did("moves", project, alias)
+        return [MOVE]
+
+    def current(self, project: Project.Key, alias: Alias.Key) -> Move | None:
+        self._did("current", project, alias)
+        return MOVE
+
+    def move(self, project: Project.Key, alias: Alias.Key, move: Move) -> None:
+        self._did("move", project, alias, move)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Recorder) and self.place == other.place
 
@@ -144,7 +162,13 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "view": lambda r: view(r, "digits", "1.0", 3, SID),
     "open": lambda r: r.open("digits", "1.0", 3),
     "close": lambda r: r.close("digits", "1.0", 3, Tag()),
+    "aliases": lambda r: r.aliases("digits"),
+    "moves": lambda r: r.moves("digits", "champion"),
+    "current": lambda r: r.current("digits", "champion"),
+    "move": lambda r: r.move("digits", "champion", MOVE),
 }
+#: Those that are about aliases.
+ALIASES = ("aliases", "moves", "current", "move")
 
 
 # plain values become keys
@@ -156,7 +180,9 @@ def test_a_backend_is_given_keys(name: str) -> None:
     CALLS[name](GuardedRegistry(backend))
     ((_, arguments),) = backend.calls
     kinds = [type(argument) for argument in arguments]
-    expected = [Project.Key, Release.Key, Generation.Key]
+    expected: list[type] = [Project.Key, Release.Key, Generation.Key]
+    if name in ALIASES:
+        expected = [Project.Key, Alias.Key, Move]
     assert kinds[:3] == expected[: len(kinds)] or name == "write"
     assert kinds[:2] == expected[: min(2, len(kinds))]
 
@@ -180,6 +206,8 @@ def test_listings_are_tuples() -> None:
     assert registry.projects() == ("a",)
     assert registry.releases("a") == (Release.Key("1.0"),)
     assert registry.generations("a", "1.0") == (1,)
+    assert registry.aliases("a") == ("champion",)
+    assert registry.moves("a", "champion") == (MOVE,)
     assert GuardedInventory(Shelf()).list() == ("a",)
 
 
@@ -224,6 +252,13 @@ def wrong_calls() -> Iterator[tuple[str, Callable[[Any], object]]]:
         yield add("view", bad, lambda r, v: view(r, v, "1.0", 1, SID))
         yield add("open", bad, lambda r, v: r.open(v, "1.0", 1))
         yield add("close", bad, lambda r, v: r.close(v, "1.0", 1, Tag()))
+        yield add("aliases", bad, lambda r, v: r.aliases(v))
+        yield add("moves", bad, lambda r, v: r.moves(v, "champion"))
+        yield add("current", bad, lambda r, v: r.current(v, "champion"))
+        yield add("move", bad, lambda r, v: r.move(v, "champion", MOVE))
+        yield add("moves alias", bad, lambda r, v: r.moves("digits", v))
+        yield add("current alias", bad, lambda r, v: r.current("digits", v))
+        yield add("move alias", bad, lambda r, v: r.move("digits", v, MOVE))
     for bad in BAD_RELEASES:
         yield add("generations release", bad, lambda r, v: r.generations("digits", v))
         yield add("latest release", bad, lambda r, v: r.latest("digits", v))
@@ -247,6 +282,9 @@ def wrong_calls() -> Iterator[tuple[str, Callable[[Any], object]]]:
         yield add("write state", bad, lambda r, v: r.write("digits", "1.0", SID, v))
     for bad in BAD_TAGS:
         yield add("close tag", bad, lambda r, v: r.close("digits", "1.0", 1, v))
+    moves: list[Any] = [None, 1, {}, ("1.0", 3), Move, "1.0/3"]
+    for bad in moves:
+        yield add("move move", bad, lambda r, v: r.move("digits", "champion", v))
     packages: list[Any] = [None, "digits.4ml", b"PK", Path("digits.4ml"), 5, {}, Package]
     for bad in packages:
         yield add("push", bad, lambda r, v: r.push(v))
@@ -324,7 +362,7 @@ def test_a_storage_error_names_the_key(name: str) -> None:
         CALLS[name](GuardedRegistry(Recorder(OSError("disk on fire"))))
     message = str(caught.value)
     assert "digits" in message
-    assert "1.0" in message or name == "releases"
+    assert ("champion" if name in ALIASES else "1.0") in message or name in ("releases", "aliases")
     assert "disk on fire" in message
     if name in ("read", "view", "write"):
         assert str(SID) in message

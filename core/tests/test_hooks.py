@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 
 import modelkeep
-from modelkeep import Descriptor, InvalidError, Inventory, MissingError, Package, Registry, Tag, hooks
+from modelkeep import Descriptor, InvalidError, Inventory, MissingError, Move, Package, Registry, Tag, hooks
 from modelkeep.hooks import Event, hookimpl
 
-ACTIONS = ["push", "pull", "mount", "write", "read", "close", "put", "get"]
+ACTIONS = ["push", "pull", "mount", "write", "read", "close", "move", "put", "get"]
 
 
 class Veto(Exception):  # noqa: N818  # it is no error
@@ -85,9 +85,14 @@ def uses(registry: Any, inventory: Any, package: Package, handle: Descriptor.Han
         "write": lambda: registry.write("digits", "1.0", sid, b"abc"),
         "close": lambda: registry.close("digits", "1.0", 1, Tag(states=[sid])),
         "read": lambda: registry.read("digits", "1.0", 1, sid),
+        "move": lambda: registry.move("digits", "champion", Move(_count(registry) + 1, ("1.0", 1))),
         "put": lambda: inventory.put(handle),
         "get": lambda: inventory.get("serving"),
     }
+
+
+def _count(registry: Any) -> int:
+    return len(registry.moves("digits", "champion"))
 
 
 @pytest.fixture
@@ -119,6 +124,12 @@ def test_an_event_holds_the_keys_of_the_call(
         "write": Event(action="write", **place, **state, size=3),
         "close": Event(action="close", **place, generation=modelkeep.Generation.Key(1), tag=Tag(states=[UUID(int=1)])),
         "read": Event(action="read", **place, **state, generation=modelkeep.Generation.Key(1)),
+        "move": Event(
+            action="move",
+            **{**place, "release": None},
+            alias=modelkeep.Alias.Key("champion"),
+            move=registry.current(modelkeep.Project.Key("digits"), modelkeep.Alias.Key("champion")),
+        ),
         "put": Event(action="put", place=repr(inventory), application=Descriptor.Key("serving")),
         "get": Event(action="get", place=repr(inventory), application=Descriptor.Key("serving")),
     }
@@ -130,6 +141,7 @@ def test_the_keys_of_an_event_are_keys(uses: dict[str, Use], events: list[tuple[
     for _, event in events:
         assert event.project is None or type(event.project) is modelkeep.Project.Key
         assert event.release is None or type(event.release) is modelkeep.Release.Key
+        assert event.alias is None or type(event.alias) is modelkeep.Alias.Key
         assert event.generation is None or type(event.generation) is modelkeep.Generation.Key
         assert event.application is None or type(event.application) is Descriptor.Key
 
@@ -179,7 +191,7 @@ def test_a_call_that_is_invalid_is_told_to_nobody(registry: Any, events: list[tu
 # vetoes
 
 
-@pytest.mark.parametrize("action", ["push", "write", "close", "put"])
+@pytest.mark.parametrize("action", ["push", "write", "close", "move", "put"])
 def test_a_veto_passes_as_it_is_and_nothing_was_done(
     uses: dict[str, Use], register: Callable[[object], object], registry: Any, inventory: Any, action: str
 ) -> None:
@@ -203,6 +215,8 @@ def test_a_veto_passes_as_it_is_and_nothing_was_done(
                 uses["close"]()
         case "close":
             assert registry.generations("digits", "1.0") == ()
+        case "move":
+            assert registry.aliases("digits") == ()
         case "put":
             assert inventory.list() == ()
     uses[action]()

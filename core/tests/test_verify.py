@@ -78,6 +78,18 @@ def test_what_is_sound(store: Registry) -> None:
     assert found.size == sum(packages) + 1000 + 1001
 
 
+def test_aliases_are_read_as_well(store: Registry, root: Path) -> None:
+    digits = Directory(store).get("digits")
+    for name in ("champion", "stable"):
+        digits.alias(name).put(("1.0", 1))
+        digits.alias(name).put(("1.0", 2))
+    assert [verify(each).items for each in (Directory(store), digits, digits.get("1.0"))] == [8 + 2, 6 + 2, 5]
+    flip(root / "digits" / ".aliases" / "champion" / "1.toml")
+    (damage,) = verify(store).damages
+    assert (damage.kind, damage.key, damage.error) == ("alias", "digits@champion", "CorruptedError")
+    assert "digits@champion/1" in damage.message
+
+
 def test_an_empty_store_is_sound_and_stays_empty(root: Path) -> None:
     found = verify(modelkeep.registry(provider="local", path=str(root)))
     assert (found.items, found.size, found.sound) == (0, 0, True)

@@ -33,6 +33,8 @@ class Row(Region):
 class Harness(FileHarness):
     """All traits: the store is a file."""
 
+    traits = FileHarness.traits | {"aliases"}
+
     def recipe(self, root: Path) -> dict[str, Any]:
         return {"provider": "sqlite", "path": str(root / "store.sqlite")}
 

@@ -18,6 +18,7 @@ TRAITS: Final[Mapping[str, str]] = {
     "multiprocess": "any number of processes may use a store at once",
     "corruptible": "a test can reach the stored bytes",
     "local_files": "a store is files in a folder, which can be moved, copied and made read-only",
+    "aliases": "it keeps aliases, which a registry may do",
 }
 
 
@@ -72,6 +73,7 @@ _D: Final = "durable"
 _M: Final = "multiprocess"
 _C: Final = "corruptible"
 _F: Final = "local_files"
+_A: Final = "aliases"
 
 CHAPTERS: Final = (
     Chapter(
@@ -360,6 +362,53 @@ CHAPTERS: Final = (
             ),
             _clause("I5", "`list` runs no stored code.", kind="inventory"),
             _clause("I6", "K1-K3, D1-D9, M1-M2 and P1-P4 hold for applications.", kind="inventory"),
+        ),
+    ),
+    Chapter(
+        "Aliases",
+        (
+            _clause(
+                "A1",
+                "An alias is a log of moves that only grows: each move is given back as it was made (number, target, moment, "
+                "note, what it undoes), in order; the newest tells what the alias names, also if that is nothing.",
+                _A,
+            ),
+            _clause(
+                "A2",
+                "`move` compares and sets: any number but the one after the newest raises ConflictError and changes nothing; "
+                "of racing movers to one number (threads, processes) exactly one wins.",
+                _A,
+            ),
+            _clause(
+                "A3",
+                "A move to a generation that is not there raises MissingError and leaves no trace; so does every method for "
+                "an unknown project. An alias that was never moved has an empty log.",
+                _A,
+            ),
+            _clause(
+                "A4",
+                "K1-K3, L1, L2 and L7 hold for the names of aliases. An alias belongs to one project, and shows in no other "
+                "listing.",
+                _A,
+            ),
+            _clause(
+                "A5",
+                "A move is durable when `move` returns: D1-D5, D7-D10 hold for it.",
+                _A,
+                _D,
+            ),
+            _clause(
+                "A6",
+                "A damaged move raises CorruptedError from every method that returns it. Other aliases, listings and "
+                "generations are not harmed, and the alias can be moved on.",
+                _A,
+                _C,
+            ),
+            _clause(
+                "A7",
+                "Two handles see each other's moves at once; so do a pickled handle, and a child made by fork.",
+                _A,
+            ),
         ),
     ),
     Chapter(

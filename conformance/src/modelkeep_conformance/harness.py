@@ -37,7 +37,8 @@ class Region(abc.ABC):
 
     Attributes:
         name: Where they are, for messages.
-        item: What they belong to: `release`, `generation/<number>`, `state/<sid>` or `application/<name>`.
+        item: What they belong to: `release`, `generation/<number>`, `state/<sid>`, `alias/<name>/<number>` or
+            `application/<name>`.
     """
 
     name: str
@@ -112,7 +113,7 @@ class Harness:
         raise NotImplementedError
 
     def regions(self, root: Path, project: str, version: str) -> Sequence[Region]:
-        """Find the stored bytes of a release, its generations and their states, and of all applications.
+        """Find the stored bytes of a release, its generations, their states, its project's aliases, all applications.
 
         The suite damages them, one at a time, and expects CorruptedError.
         """
@@ -233,4 +234,7 @@ def keyvalue_items(engine: Engine, project: str, version: str) -> dict[str, str]
         items[key] = f"generation/{int(key.rpartition('/')[2])}"
         for sid, (digest, _) in record(key)["states"].items():
             items[f"blob/{digest.partition(':')[2]}"] = f"state/{sid}"
+    for key in engine.keys(f"alias/{project}/"):
+        _, _, alias, number = key.split("/")
+        items[key] = f"alias/{alias}/{int(number)}"
     return items | {key: key for key in engine.keys("application/")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from modelkeep import ConflictError, MissingError
+from modelkeep import ConflictError, MissingError, Move
 from modelkeep_conformance.kit import APPLICATIONS, PROJECT, VERSION, Filled, Kit, content, not_applicable, package, sid
 from modelkeep_conformance.kit import tag as make_tag
 from modelkeep_conformance.processes import Steps
@@ -13,10 +13,13 @@ from modelkeep_conformance.processes import Steps
 if TYPE_CHECKING:
     from modelkeep._guard import GuardedInventory, GuardedRegistry
 
-#: A push of a file and of a folder, the first push to a store, and so on; each is a name of a `Job`.
-JOBS: Final = ("push", "push-folder", "push-first", "write", "close", "put", "put-first")
+#: A push of a file and of a folder, the first push to a store, the first move of an alias, and so on; each is a name
+#: of a `Job`.
+JOBS: Final = ("push", "push-folder", "push-first", "write", "close", "move", "move-new", "put", "put-first")
 #: The size of the states that are written, in bytes.
 SIZE: Final = 70_000
+#: The alias that is moved.
+_ALIAS: Final = "challenger"
 
 
 class Job:
@@ -32,6 +35,8 @@ class Job:
     def __init__(self, kit: Kit, name: str, root: Path) -> None:
         if not (kit.inventories if name.startswith("put") else kit.registers):
             not_applicable(f"the backend has no {'inventory' if name.startswith('put') else 'registry'}")
+        if name.startswith("move") and not kit.names_generations:
+            not_applicable("the backend is not aliases")
         self.kit, self.name, self.root = kit, name, root
         # in a store of its own if this one is to be new: what is loaded at first use is not to be cut short
         self.filled: Filled | None = Filled(kit, kit.folder(f"beside-{root.name}") if name.endswith("first") else root)
@@ -43,6 +48,11 @@ class Job:
         #: what is pushed, and what is pushed after it; not made where a fault is
         self.package = package(version="2.0" if self.filled else VERSION, folder=name == "push-folder")
         self._next = package(version="3.0")
+        #: what was moved before, and what is
+        self._moves = (Move(1, (VERSION, 1)),) if name == "move" else ()
+        self._move = Move(len(self._moves) + 1, (VERSION, 2), note="why")
+        for move in self._moves:
+            self.registry().move(PROJECT, _ALIAS, move)
         if name == "close":
             for number in (21, 22):
                 self.registry().write(PROJECT, VERSION, sid(number), content(number, SIZE))
@@ -68,6 +78,8 @@ class Job:
             handle.write(PROJECT, VERSION, sid(21), content(21, SIZE))
         elif self.name == "close":
             handle.close(PROJECT, VERSION, 4, self._tag)
+        elif self.name.startswith("move"):
+            handle.move(PROJECT, _ALIAS, self._move)
         else:
             handle.put(self._descriptor)
 
@@ -79,12 +91,29 @@ class Job:
 
     def check(self, *, acknowledged: bool = False) -> None:
         """All or nothing, all if it was acknowledged, and what was there before is intact."""
-        done = self._put() if self.name.startswith("put") else self._committed()
+        done = self._done()
         assert done or not acknowledged or self.name == "write", "what was acknowledged is not there"
         if self.filled:
             # an application that was replaced has been looked at
             inventory = self.inventory() if self.kit.inventories and not self.name.startswith("put") else None
             self.filled.check(self.registry() if self.kit.registers else None, inventory)
+
+    def _done(self) -> bool:
+        """Whether the call did its work; if so, all of it."""
+        if self.name.startswith("put"):
+            return self._put()
+        return self._committed() | self._moved()
+
+    def _moved(self) -> bool:
+        """Whether the alias was moved; if so, the move is whole."""
+        if not self.name.startswith("move"):
+            return False
+        registry = self.registry()
+        moves = registry.moves(PROJECT, _ALIAS)
+        assert moves in (self._moves, (*self._moves, self._move))
+        assert registry.current(PROJECT, _ALIAS) == (moves[-1] if moves else None)
+        assert (_ALIAS in registry.aliases(PROJECT)) == bool(moves)
+        return moves != self._moves
 
     def _put(self) -> bool:
         """Whether the application is the new one; if not, it is the old one."""
@@ -128,7 +157,7 @@ class Job:
         """The same call succeeds, unless it had done its work before; then it is a conflict that names it done."""
         if self.name == "write":
             self._close_what_was_cut(handle)
-        done = self._put() if self.name.startswith("put") else self._committed()
+        done = self._done()
         try:
             self.call(handle)
         except ConflictError:
@@ -163,6 +192,10 @@ class Job:
         registry.write(PROJECT, "3.0", sid(1), content(1))
         registry.close(PROJECT, "3.0", 1, make_tag(sid(1)))
         registry.close(PROJECT, VERSION, 9, make_tag())
+        if self.name.startswith("move"):
+            for number, alias in ((self._move.number + 1, _ALIAS), (1, "another")):
+                registry.move(PROJECT, alias, Move(number, (VERSION, 3)))
+                assert self.registry().current(PROJECT, alias) == registry.moves(PROJECT, alias)[-1]
         assert self.registry().read(PROJECT, "3.0", 1, sid(1)) == content(1)
         assert 9 in self.registry().generations(PROJECT, VERSION)
 

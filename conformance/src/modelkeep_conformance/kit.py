@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 
 import modelkeep
-from modelkeep import Descriptor, Directory, Manifest, Package, Release, Tag, Training, Tuning
+from modelkeep import Descriptor, Directory, Manifest, Move, Package, Release, Tag, Training, Tuning
 from modelkeep._guard import GuardedInventory, GuardedRegistry
 from modelkeep_conformance import backends, hooks
 from modelkeep_conformance.harness import Harness, Region
@@ -26,6 +26,8 @@ _Item = TypeVar("_Item")
 
 PROJECT: Final = "alpha"
 VERSION: Final = "1.0"
+#: The alias of a filled store.
+ALIAS: Final = "champion"
 #: The applications of a filled store.
 APPLICATIONS: Final = ("first", "second")
 #: Marks the reason of a skipped test that has no meaning for a backend.
@@ -192,6 +194,11 @@ class Kit:
         """Whether the backend has an inventory."""
         return "inventory" in self.harness.provides
 
+    @property
+    def names_generations(self) -> bool:
+        """Whether the backend has a registry that keeps aliases."""
+        return self.registers and "aliases" in self.harness.traits
+
     def regions(self, root: Path | None = None) -> list[Region]:
         """The stored bytes, which a backend that is corruptible can reach."""
         found = list(self.harness.regions(root or self.root, PROJECT, VERSION))
@@ -220,13 +227,18 @@ def options_for(kind: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Filled:
-    """A store with a release of three generations and five states, and two applications; what must be read from it."""
+    """A store with a release of three generations and five states, an alias that was moved twice, two applications.
+
+    It tells what must be read from these.
+    """
 
     #: generation -> its states
     GENERATIONS: Final[Mapping[int, tuple[int, ...]]] = {1: (1, 2), 2: (3,), 3: (3, 4, 5)}
 
     def __init__(self, kit: Kit, root: Path | None = None) -> None:
         self.tags = {number: tag(*map(sid, states), score=number / 8) for number, states in self.GENERATIONS.items()}
+        named = (1, 3) if kit.names_generations else ()
+        self.moves = tuple(Move(number, (VERSION, each), note="moved") for number, each in enumerate(named, 1))
         if kit.registers:
             registry = kit.registry(root)
             registry.push(package())
@@ -234,6 +246,8 @@ class Filled:
                 registry.write(PROJECT, VERSION, sid(number), self.state(number))
             for number, each in self.tags.items():
                 registry.close(PROJECT, VERSION, number, each)
+            for move in self.moves:
+                registry.move(PROJECT, ALIAS, move)
         if kit.inventories:
             inventory = kit.inventory(root)
             for name in APPLICATIONS:
@@ -271,6 +285,10 @@ class Filled:
                     item = f"generation/{number} state/{sid(each)}"
                     yield item, functools.partial(registry.read, PROJECT, VERSION, number, sid(each)), self.state(each)
                     yield item, functools.partial(viewed, registry, number, sid(each)), self.state(each)
+        if registry and self.moves:
+            items = [f"alias/{ALIAS}/{move.number}" for move in self.moves]
+            yield " ".join(items), lambda: registry.moves(PROJECT, ALIAS), self.moves
+            yield items[-1], lambda: registry.current(PROJECT, ALIAS), self.moves[-1]
         if inventory:
             for name in APPLICATIONS:
                 yield (

@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 import modelkeep
-from modelkeep import ConflictError, Directory
-from modelkeep_conformance.kit import PROJECT, VERSION, content, sid, tag
+from modelkeep import ConflictError, Directory, Move
+from modelkeep_conformance.kit import ALIAS, PROJECT, VERSION, content, sid, tag
 
 Options = Mapping[str, Any]
 
@@ -152,3 +152,30 @@ def push_all(options: Options, paths: Sequence[str], meet: Callable[[], Any]) ->
             registry.push(modelkeep.Package(path))
             won.append(number)
     return won
+
+
+def move_all(options: Options, count: int, who: int, meet: Callable[[], Any] = lambda: None) -> list[int]:
+    """Move an alias as others do, each at once with them; return which numbers were had."""
+    registry = modelkeep.registry(**options)
+    won = []
+    for number in range(1, count + 1):
+        meet()
+        with contextlib.suppress(ConflictError):
+            registry.move(PROJECT, ALIAS, Move(number, (VERSION, who + 1), note=f"by {who}"))
+            won.append(number)
+    return won
+
+
+def put_alias(options: Options, count: int, who: int) -> list[int]:
+    """Move an alias so often through its level, again after each conflict; return the numbers that were had."""
+    alias = Directory(modelkeep.registry(**options)).get(PROJECT).alias(ALIAS)
+    won: list[int] = []
+    while len(won) < count:
+        with contextlib.suppress(ConflictError):
+            won.append(alias.put((VERSION, who + 1), note=f"by {who}").number)
+    return won
+
+
+def named(options: Options) -> Any:
+    """Read the moves of an alias."""
+    return modelkeep.registry(**options).moves(PROJECT, ALIAS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from modelkeep._artifact import Artifact
 from modelkeep._descriptor import Descriptor
-from modelkeep._directory import Directory, Generation, Project, Release
+from modelkeep._directory import Alias, Directory, Generation, Project, Release
 from modelkeep._errors import (
     ConflictError,
     CorruptedError,
@@ -20,6 +20,7 @@ from modelkeep._errors import (
 )
 from modelkeep._inventory import Inventory
 from modelkeep._manifest import Manifest
+from modelkeep._move import Move
 from modelkeep._package import Package
 from modelkeep._provider import inventory, registry
 from modelkeep._registry import Registry
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from modelkeep._verify import Damage, Verification, verify
 
 __all__ = [
+    "Alias",
     "Artifact",
     "ConflictError",
     "Copied",
@@ -43,6 +45,7 @@ __all__ = [
     "Inventory",
     "Manifest",
     "MissingError",
+    "Move",
     "Package",
     "Project",
     "Registry",

@@ -6,19 +6,20 @@ import dataclasses
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from modelkeep._descriptor import Descriptor
 from modelkeep._digest import digest
-from modelkeep._directory import Generation, Release
+from modelkeep._directory import Alias, Generation, Release
 from modelkeep._errors import ConflictError, CorruptedError, Error, InvalidError, MissingError
 from modelkeep._inventory import Inventory
 from modelkeep._key import ApplicationKey, shown
+from modelkeep._move import Move
 from modelkeep._registry import Registry
 from modelkeep._scratch import discard_scratch, scratch
 from modelkeep._tag import Tag
-from modelkeep._work import Advance, Level, Meter, crew, level_of, ordered, place_of, pulled, walk
+from modelkeep._work import Advance, Level, Meter, aliases, crew, level_of, ordered, place_of, pulled, walk
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -28,16 +29,16 @@ Outcome: TypeAlias = Literal["copied", "there", "would be copied"]
 
 @dataclasses.dataclass(frozen=True)
 class Copied:
-    """What became of a release, generation or application.
+    """What became of a release, generation, alias or application.
 
     Attributes:
         kind: Which of these it is.
-        key: `project/release`, `project/release/generation`, or the name of the application.
+        key: `project/release`, `project/release/generation`, `project@alias`, or the name of the application.
         outcome: It was `copied`, the target had an equal one (`there`), or it `would be copied` if this were no trial.
-        size: How many bytes were copied: of a generation those of its states.
+        size: How many bytes were copied: of a generation those of its states, of an alias none.
     """
 
-    kind: Literal["release", "generation", "application"]
+    kind: Literal["release", "generation", "alias", "application"]
     key: str
     outcome: Outcome
     size: int = 0
@@ -54,19 +55,22 @@ def copy(
     advance: Advance | None = None,
     failed: Callable[[Error], object] | None = None,
 ) -> tuple[Copied, ...]:
-    """Copy releases and generations into another registry, or applications into another inventory.
+    """Copy releases, generations and aliases into another registry, or applications into another inventory.
 
     What is copied keeps its number, spelling, tag, ids and bytes, and is durable when this returns. What the target has
     already is left alone if it is equal. So a copy that was interrupted, at whatever instruction, is completed by
     making it again, and one that is made twice copies nothing the second time. All that conflicts is found before
     anything is written, unless others write to the target meanwhile.
 
+    Of an alias the moves that the target does not have are made there, as they were made here; a log that does not
+    begin like that of the target is a conflict.
+
     Packages are equal if their digests are, generations if their tags are: each id of a state is drawn at random when
     the state is dumped, so that it stands for its bytes.
 
     Args:
-        source: What to copy: all of a registry or inventory, or a level: a project, a release with its generations, or
-            a generation, whose release is copied as well.
+        source: What to copy: all of a registry or inventory, or a level: a project with its aliases, a release with its
+            generations, or a generation, whose release is copied as well.
         target: Where to.
         dry_run: Whether to find out only what would be copied, and to write nothing.
         compare: Whether to compare also the bytes of states that the target has, which reads all of them twice.
@@ -82,7 +86,8 @@ def copy(
 
     Raises:
         ConflictError: The target has something else under the key of an item. Nothing of it was overwritten.
-        MissingError: There is no such project, release or generation.
+        MissingError: There is no such project, release or generation, or none that an alias was moved to.
+        UnsupportedError: There are aliases, and the target keeps none.
         CorruptedError: An item of the source is damaged, or one of the target that it is compared with.
         InvalidError: An argument is of another kind, or both stores are one.
         StorageError: The source can not be read, or the target not be written to.
@@ -207,24 +212,34 @@ class _Job(ABC, Generic[_Item]):
         """Tell what became of an item."""
 
 
-class _Levels(_Job[Release | Generation]):
+_KINDS: Final[dict[type, Literal["release", "generation", "alias"]]] = {
+    Release: "release",
+    Generation: "generation",
+    Alias: "alias",
+}
+
+
+class _Levels(_Job[Release | Generation | Alias]):
     source: Registry
 
     def __init__(self, top: Level, target: Registry, spread: _Spread, *, compare: bool) -> None:
         self.source, self.spread = top.registry, spread
         self._top, self._target, self._compare = top, target, compare
 
-    def items(self, fail: _Fail) -> Iterator[Release | Generation]:
+    def items(self, fail: _Fail) -> Iterator[Release | Generation | Alias]:
         if isinstance(self._top, Generation):
             yield _release_of(self._top)
         yield from walk(self._top, lambda _, error: fail(error))
+        yield from aliases(self._top, lambda _, error: fail(error))
 
-    def above(self, item: Release | Generation) -> Release | None:
+    def above(self, item: Release | Generation | Alias) -> Release | None:
         return _release_of(item) if isinstance(item, Generation) else None
 
-    def pieces(self, item: Release | Generation) -> int | None:
+    def pieces(self, item: Release | Generation | Alias) -> int | None:
         if isinstance(item, Release):
             return None if self._has_release(item) else 1
+        if isinstance(item, Alias):
+            return 1 if self._left(item) else None
         tag = item.tag
         return None if self._has_generation(item, tag) else len(set(tag.states))
 
@@ -262,8 +277,43 @@ class _Levels(_Job[Release | Generation]):
                     return f"other bytes of state {sid}"
         return None
 
-    def make(self, item: Release | Generation, meter: Meter) -> int:
+    def _left(self, alias: Alias) -> tuple[Move, ...]:
+        """The moves that the target does not have."""
+        ours, theirs = alias.list(), self._log(alias)
+        if ours[: len(theirs)] != theirs[: len(ours)]:
+            raise ConflictError(
+                f"{self._target!r} has other moves of {alias} than {self.source!r}; leave out the aliases by copying "
+                "releases, or copy into another place"
+            )
+        return ours[len(theirs) :]
+
+    def _log(self, alias: Alias) -> tuple[Move, ...]:
+        try:
+            return dataclasses.replace(alias, registry=self._target).list()
+        except MissingError:
+            # a project that is about to be copied
+            return ()
+
+    def make(self, item: Release | Generation | Alias, meter: Meter) -> int:
+        if isinstance(item, Alias):
+            self._move(item)
+            meter.end(0)
+            return 0
         return self._push(item, meter) if isinstance(item, Release) else self._commit(item, meter)
+
+    def _move(self, alias: Alias) -> None:
+        left = self._left(alias)
+        while left:
+            try:
+                self._target.move(alias.project, alias.key, left[0])
+            except ConflictError:
+                # somebody else may be copying the same
+                rest = self._left(alias)
+                if rest[:1] == left[:1]:
+                    raise
+                left = rest
+            else:
+                left = left[1:]
 
     def _push(self, release: Release, meter: Meter) -> int:
         with pulled(release) as package:
@@ -293,8 +343,8 @@ class _Levels(_Job[Release | Generation]):
         self._target.close(generation.project, generation.release, generation.key, tag)
         return size
 
-    def told(self, item: Release | Generation, outcome: Outcome, size: int = 0) -> Copied:
-        return Copied("release" if isinstance(item, Release) else "generation", place_of(item), outcome, size)
+    def told(self, item: Release | Generation | Alias, outcome: Outcome, size: int = 0) -> Copied:
+        return Copied(_KINDS[type(item)], place_of(item), outcome, size)
 
 
 class _Applications(_Job[ApplicationKey]):

@@ -9,14 +9,17 @@ The types of keys stand in bases of their own, since a dataclass would take an a
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import itertools
 import operator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
 from uuid import UUID, uuid4
 
 from modelkeep._artifact import Artifact
-from modelkeep._errors import ConflictError, InvalidError, MissingError
-from modelkeep._key import LAST, GenerationKey, ProjectKey, ReleaseKey
+from modelkeep._errors import ConflictError, CorruptedError, InvalidError, MissingError
+from modelkeep._key import LAST, AliasKey, GenerationKey, ProjectKey, ReleaseKey, shown
+from modelkeep._move import Move
 from modelkeep._package import Package
 from modelkeep._registry import Registry
 from modelkeep._tag import Tag
@@ -98,6 +101,23 @@ class Project(_ProjectTypes, _Shown):
             raise InvalidError(f"The package {package.path} is of project {package.manifest.name}, not {self.key}")
         self.registry.push(package)
         return Release(self.registry, self.key, package.manifest.version)
+
+    def aliases(self) -> tuple[AliasKey, ...]:
+        """The names of the aliases, those that name nothing any more included, ascending.
+
+        Raises:
+            MissingError: There is no such project.
+            UnsupportedError: The backend keeps no aliases.
+        """
+        return tuple(self.registry.aliases(self.key))
+
+    def alias(self, name: str) -> Alias:
+        """An alias, whether or not it names anything yet.
+
+        Raises:
+            InvalidError: The name can not be one of an alias.
+        """
+        return Alias(self.registry, self.key, AliasKey(name))
 
 
 class _ReleaseTypes:
@@ -238,6 +258,155 @@ class Generation(_GenerationTypes, _Shown):
                 f"{self.registry!r}: generation {self.project}/{self.release}/{self.key} has {len(states)} states, "
                 f"no number {state}"
             ) from None
+
+
+class _AliasTypes:
+    Key: TypeAlias = AliasKey
+    Move: TypeAlias = Move
+
+
+@dataclasses.dataclass(frozen=True)
+class Alias(_AliasTypes):
+    """A name for one generation of a project, which can be moved to another one; every move is kept.
+
+    All methods raise UnsupportedError where the backend keeps no aliases, and MissingError for an unknown project.
+    """
+
+    registry: Registry
+    project: ProjectKey
+    key: AliasKey
+
+    def list(self) -> tuple[Move, ...]:
+        """All moves, the first one first; none if the alias was never moved."""
+        return tuple(self.registry.moves(self.project, self.key))
+
+    def current(self) -> Move | None:
+        """The newest move; None if the alias was never moved."""
+        return self.registry.current(self.project, self.key)
+
+    def get(self) -> Generation:
+        """The generation that it names.
+
+        Raises:
+            MissingError: It names none.
+        """
+        move = self.current()
+        if move is None or move.target is None:
+            fate = "names nothing yet" if move is None else f"names nothing since move {move.number}"
+            raise MissingError(f"{self.registry!r}: {self} {fate}; let it name a generation first")
+        return Generation(self.registry, self.project, *move.target)
+
+    def between(self, begin: dt.datetime, end: dt.datetime) -> tuple[Move, ...]:
+        """The moves that held at some time from `begin` until before `end`, or at `begin`.
+
+        Args:
+            begin: A moment with a zone.
+            end: Another one.
+
+        Raises:
+            InvalidError: A moment has no zone.
+        """
+        for moment in (begin, end):
+            if not isinstance(moment, dt.datetime) or moment.utcoffset() is None:
+                raise InvalidError(f"A moment is a datetime with a zone, not {shown(moment)}")
+        moves = self.list()
+        ends = [move.moment for move in moves[1:]]
+        return tuple(
+            move
+            for move, until in itertools.zip_longest(moves, ends)
+            if (move.moment < end or move.moment <= begin) and (until is None or max(begin, move.moment) < until)
+        )
+
+    def put(
+        self,
+        generation: Generation | tuple[str | ReleaseKey, int | str] | None,
+        *,
+        note: str | None = None,
+        after: int | None = None,
+    ) -> Move:
+        """Let it name a generation from now on.
+
+        Args:
+            generation: One of this project, as such or as a pair of its release and number; None lets it name nothing.
+            note: Who does it, or why: one line, at most 1000 characters.
+            after: The number of the newest move that the caller has seen, 0 for none; by default the one there is.
+
+        Returns:
+            The move that was made.
+
+        Raises:
+            MissingError: There is no such generation.
+            ConflictError: Somebody else has moved it meanwhile; it was left as it is.
+            CorruptedError: The newest move is damaged; given as `after`, it is moved on from.
+            InvalidError: The generation is one of another project, or an argument is none of these.
+        """
+        target: tuple[str | ReleaseKey, int | str] | None
+        if isinstance(generation, Generation):
+            if generation.project != self.project:
+                raise InvalidError(f"{self} names generations of {self.project}, not of {generation.project}")
+            target = generation.release, generation.key
+        else:
+            target = generation
+        try:
+            newest = self.current()
+        except CorruptedError:
+            # who knows its number may move on from it
+            if after is None:
+                raise
+            newest = None
+        return self._make(newest, target, note, after)
+
+    def undo(self, *, note: str | None = None, after: int | None = None) -> Move:
+        """Take the newest move back that is not taken back yet, by one more move; the log keeps both.
+
+        Args:
+            note: See `put`.
+            after: See `put`.
+
+        Returns:
+            The move that was made.
+
+        Raises:
+            MissingError: There is no move left to take back, or what it named before is not there any more.
+            ConflictError: Somebody else has moved it meanwhile; it was left as it is.
+        """
+        moves = self.list()
+        standing: list[Move] = []
+        for move in moves if after is None else moves[: _number(after)]:
+            if move.undoes is None:
+                standing.append(move)
+            else:
+                standing = [each for each in standing if each.number < move.undoes]
+        if not standing:
+            raise MissingError(f"{self.registry!r}: {self} has no move that could be taken back")
+        before = standing[-2].target if len(standing) > 1 else None
+        return self._make(moves[-1], before, note, after, standing[-1].number)
+
+    def _make(
+        self,
+        newest: Move | None,
+        target: tuple[str | ReleaseKey, int | str] | None,
+        note: str | None,
+        after: int | None,
+        undoes: int | None = None,
+    ) -> Move:
+        if after is None:
+            after = newest.number if newest else 0
+        now = dt.datetime.now(dt.UTC)
+        # what was in force at a moment must have one answer, whatever the clocks of the movers say
+        moment = max(now, newest.moment) if newest else now
+        move = Move(_number(after) + 1, target, moment, note, undoes)
+        self.registry.move(self.project, self.key, move)
+        return move
+
+    def __str__(self) -> str:
+        return f"{self.project}@{self.key}"
+
+
+def _number(after: int) -> int:
+    if isinstance(after, bool) or not isinstance(after, int):
+        raise InvalidError(f"The number of a move is an int, not {shown(after)}")
+    return after
 
 
 def _no_bool(value: SupportsIndex) -> SupportsIndex:

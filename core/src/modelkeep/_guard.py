@@ -15,7 +15,8 @@ from modelkeep._descriptor import Descriptor
 from modelkeep._digest import octets
 from modelkeep._errors import Error, InvalidError, StorageError
 from modelkeep._inventory import Inventory
-from modelkeep._key import ApplicationKey, GenerationKey, ProjectKey, ReleaseKey, shown
+from modelkeep._key import AliasKey, ApplicationKey, GenerationKey, ProjectKey, ReleaseKey, shown
+from modelkeep._move import Move
 from modelkeep._package import Package
 from modelkeep._provider import blotted, redacted
 from modelkeep._registry import Registry
@@ -101,7 +102,7 @@ class _Call:
 
 
 #: What an error message names, in this order.
-_KEYS: Final = ("project", "release", "generation", "sid", "application")
+_KEYS: Final = ("project", "alias", "release", "generation", "sid", "application")
 
 
 class GuardedRegistry(_Guard[Registry], Registry):
@@ -184,6 +185,26 @@ class GuardedRegistry(_Guard[Registry], Registry):
         project, release, generation = ProjectKey(project), ReleaseKey(release), GenerationKey(generation)
         with self._call("close", project=project, release=release, generation=generation, tag=_a(Tag, tag)):
             self.inner.close(project, release, generation, tag)
+
+    def aliases(self, project: str) -> tuple[AliasKey, ...]:
+        project = ProjectKey(project)
+        with self._call("aliases", project=project):
+            return tuple(self.inner.aliases(project))
+
+    def moves(self, project: str, alias: str) -> tuple[Move, ...]:
+        project, alias = ProjectKey(project), AliasKey(alias)
+        with self._call("moves", project=project, alias=alias):
+            return tuple(self.inner.moves(project, alias))
+
+    def current(self, project: str, alias: str) -> Move | None:
+        project, alias = ProjectKey(project), AliasKey(alias)
+        with self._call("current", project=project, alias=alias):
+            return self.inner.current(project, alias)
+
+    def move(self, project: str, alias: str, move: Move) -> None:
+        project, alias = ProjectKey(project), AliasKey(alias)
+        with self._call("move", project=project, alias=alias, move=_a(Move, move)):
+            self.inner.move(project, alias, move)
 
 
 class GuardedInventory(_Guard[Inventory], Inventory):

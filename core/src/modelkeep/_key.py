@@ -79,6 +79,13 @@ class ProjectKey(_Name):
     _kind = "project name"
 
 
+class AliasKey(_Name):
+    """The name of an alias, known as `Alias.Key`."""
+
+    __slots__ = ()
+    _kind = "alias name"
+
+
 class ApplicationKey(_Name):
     """The name of an application, known as `Descriptor.Key`."""
 

@@ -6,22 +6,25 @@ import contextlib
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from modelkeep import _content
 from modelkeep._artifact import Artifact
-from modelkeep._errors import InvalidError, MissingError
-from modelkeep._key import GenerationKey, ProjectKey, ReleaseKey, shown
+from modelkeep._errors import InvalidError, MissingError, UnsupportedError
+from modelkeep._key import AliasKey, GenerationKey, ProjectKey, ReleaseKey, shown
+from modelkeep._move import Move
 from modelkeep._package import Package
 from modelkeep._scratch import discard_scratch, scratch
 from modelkeep._tag import Tag
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+_KEEPERS: Final = "copy the registry to a backend that does, such as 'local' or 'lmdb'"
 
 
 class Registry(ABC):
@@ -199,6 +202,52 @@ class Registry(ABC):
             MissingError: There is no such release, or the tag names a state that was never written.
             ConflictError: The number is taken; the states written may be committed under another one.
         """
+
+    def aliases(self, project: ProjectKey) -> Iterable[AliasKey]:
+        """List the aliases of a project, those that name nothing any more included, ascending by name.
+
+        Keeping aliases is optional; a backend that does overrides this, `moves` and `move`.
+
+        Raises:
+            MissingError: There is no such project.
+            UnsupportedError: The backend keeps no aliases.
+        """
+        raise UnsupportedError(f"{self!r} keeps no aliases, of {project} or any project; {_KEEPERS}")
+
+    def moves(self, project: ProjectKey, alias: AliasKey) -> Sequence[Move]:
+        """Get the log of an alias, from its first move on; it only grows. An alias that was never moved has none.
+
+        Raises:
+            MissingError: There is no such project.
+            UnsupportedError: The backend keeps no aliases.
+        """
+        raise UnsupportedError(f"{self!r} keeps no aliases, so there is no {project}@{alias}; {_KEEPERS}")
+
+    def current(self, project: ProjectKey, alias: AliasKey) -> Move | None:
+        """Get the newest move of an alias; None if it was never moved.
+
+        Backends that can find it without reading all of them override this.
+
+        Raises:
+            MissingError: There is no such project.
+            UnsupportedError: The backend keeps no aliases.
+        """
+        return next(reversed(self.moves(project, alias)), None)
+
+    def move(self, project: ProjectKey, alias: AliasKey, move: Move) -> None:
+        """Let an alias name another generation, or nothing, durably.
+
+        This compares and sets: the number of the move is the one after the newest that the caller knows of. Of several
+        movers to one number exactly one wins.
+
+        Raises:
+            MissingError: There is no such project, or no such generation to name.
+            ConflictError: The number is not the one after the newest; the alias was left as it is.
+            UnsupportedError: The backend keeps no aliases.
+        """
+        raise UnsupportedError(
+            f"{self!r} keeps no aliases, so {project}@{alias} can not be moved to {move.target}; {_KEEPERS}"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_private": None}

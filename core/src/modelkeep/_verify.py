@@ -6,18 +6,18 @@ import dataclasses
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from uuid import UUID
 
-from modelkeep._directory import Directory, Generation, Project, Release
+from modelkeep._directory import Alias, Directory, Generation, Project, Release
 from modelkeep._errors import CorruptedError, Error
 from modelkeep._inventory import Inventory
 from modelkeep._key import ApplicationKey
 from modelkeep._registry import Registry
 from modelkeep._tag import Tag
-from modelkeep._work import Advance, Level, Meter, crew, level_of, ordered, place_of, pulled, walk
+from modelkeep._work import Advance, Level, Meter, aliases, crew, level_of, ordered, place_of, pulled, walk
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-Kind: TypeAlias = Literal["store", "project", "release", "package", "generation", "state", "application"]
+Kind: TypeAlias = Literal["store", "project", "release", "package", "generation", "state", "alias", "application"]
 _LISTED: Final[dict[type, Kind]] = {
     Directory: "store",
     Project: "project",
@@ -31,9 +31,10 @@ class Damage:
     """An item that can not be read.
 
     Attributes:
-        kind: What it is: the package of a release, the tag of a generation, a state or an application; or a store,
-            project or release that can not be listed.
-        key: Which one: `project/release/generation/state` as far as that goes, or the name of the application.
+        kind: What it is: the package of a release, the tag of a generation, a state, the log of an alias or an
+            application; or a store, project or release that can not be listed.
+        key: Which one: `project/release/generation/state` as far as that goes, `project@alias`, or the name of the
+            application.
         place: The registry or inventory, as its repr shows it.
         error: The name of the error that reading it raises, `CorruptedError` say.
         message: The message of that error.
@@ -51,7 +52,7 @@ class Verification:
     """What reading everything has shown.
 
     Attributes:
-        items: How many packages, tags, states and applications there are, what is damaged included.
+        items: How many packages, tags, states, aliases and applications there are, what is damaged included.
         size: How many bytes the packages, states and applications have that can be read.
         damages: What can not be read, in the order of the listings.
     """
@@ -67,7 +68,7 @@ class Verification:
 
 
 def verify(what: Registry | Inventory | Level, *, threads: int = 4, advance: Advance | None = None) -> Verification:
-    """Read every package, tag and state, or every application; each read compares the bytes with their digest.
+    """Read every package, tag, state and alias, or every application; each read compares the bytes with their digest.
 
     What is damaged does not keep the rest from being read. Nothing is written, and no stored code runs.
 
@@ -101,7 +102,7 @@ class _Item:
     """What is read at a time; see `Damage` for the kinds."""
 
     kind: Kind
-    of: Level | Inventory
+    of: Level | Alias | Inventory
     name: UUID | str = ""
 
     def size(self) -> int:
@@ -112,6 +113,8 @@ class _Item:
         if self.kind == "package" and isinstance(self.of, Release):
             with pulled(self.of) as package:
                 return package.size
+        if isinstance(self.of, Alias):
+            self.of.list()
         if isinstance(self.of, Inventory):
             return len(self.of.get(ApplicationKey(str(self.name))).source)
         return 0
@@ -141,6 +144,7 @@ def _items(top: Level, pool: Executor, ahead: int) -> list[_Item | Damage]:
         else:
             items.append(_Item("generation", level))
             items += (_Item("state", level, sid) for sid in dict.fromkeys(tag.states))
+    items += (_Item("alias", alias) for alias in aliases(top, failed))
     return items
 
 

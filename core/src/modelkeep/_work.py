@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from modelkeep._directory import Directory, Generation, Project, Release
-from modelkeep._errors import Error, InvalidError
+from modelkeep._directory import Alias, Directory, Generation, Project, Release
+from modelkeep._errors import Error, InvalidError, MissingError, UnsupportedError
 from modelkeep._key import shown
 from modelkeep._package import Package
 from modelkeep._registry import Registry
@@ -63,7 +63,29 @@ def walk(level: Level, failed: Callable[[Level, Error], object]) -> Iterator[Rel
         yield from walk(level.get(key), failed)  # type: ignore[arg-type]  # a key of the level's own
 
 
-def place_of(level: Level) -> str:
+def aliases(level: Level, failed: Callable[[Level, Error], object]) -> Iterator[Alias]:
+    """Find the aliases of a project, or of all; none where the backend keeps none.
+
+    Args:
+        level: Where to begin; there are none below a release.
+        failed: Is told a project whose aliases could not be listed, unless `walk` tells it too.
+    """
+    projects = [level] if isinstance(level, Project) else []
+    with contextlib.suppress(Error):
+        if isinstance(level, Directory):
+            projects = [level.get(key) for key in level.list()]
+    for project in projects:
+        try:
+            names = project.aliases()
+        except (MissingError, UnsupportedError):
+            continue
+        except Error as error:
+            failed(project, error)
+            continue
+        yield from map(project.alias, names)
+
+
+def place_of(level: Level | Alias) -> str:
     """Write a level as a reference; the directory is empty."""
     match level:
         case Directory():
@@ -74,6 +96,8 @@ def place_of(level: Level) -> str:
             return f"{level.project}/{level.key}"
         case Generation():
             return f"{level.project}/{level.release}/{level.key}"
+        case Alias():
+            return str(level)
 
 
 @contextlib.contextmanager

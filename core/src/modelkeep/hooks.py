@@ -25,7 +25,8 @@ from uuid import UUID
 import pluggy
 
 from modelkeep._errors import InvalidError, UnsupportedError
-from modelkeep._key import ApplicationKey, GenerationKey, ProjectKey, ReleaseKey
+from modelkeep._key import AliasKey, ApplicationKey, GenerationKey, ProjectKey, ReleaseKey
+from modelkeep._move import Move
 from modelkeep._tag import Tag
 
 GROUP: Final = "modelkeep.hooks"
@@ -38,7 +39,7 @@ class Event:
     """What is about to happen, or did; what an action has no use for is None.
 
     Attributes:
-        action: push, pull, mount, write, read, close, put or get.
+        action: push, pull, mount, write, read, close, move, put or get.
         place: The registry or inventory, as its repr shows it.
         project: The project.
         release: The release.
@@ -46,6 +47,8 @@ class Event:
         sid: The id of the state.
         size: The size of the state that is written, in bytes.
         tag: The tag that is closed.
+        alias: The alias that is moved.
+        move: What it is made to name.
         application: The application.
     """
 
@@ -57,6 +60,8 @@ class Event:
     sid: UUID | None = None
     size: int | None = None
     tag: Tag | None = None
+    alias: AliasKey | None = None
+    move: Move | None = None
     application: ApplicationKey | None = None
 
 
@@ -87,6 +92,10 @@ class Specs:
     def before_close(self, event: Event) -> None: ...
     @_hookspec
     def after_close(self, event: Event) -> None: ...
+    @_hookspec
+    def before_move(self, event: Event) -> None: ...
+    @_hookspec
+    def after_move(self, event: Event) -> None: ...
     @_hookspec
     def before_put(self, event: Event) -> None: ...
     @_hookspec

@@ -13,6 +13,7 @@ What is stored, `/` joining the parts of a key, the version spelled canonically:
     state/<project>/<version>/<sid>         created by `write`: digest and size
     generation/<project>/<version>/<number> created by `close`, which commits: tag, digest and size of each state
     release/<project>/<version>             created by `push`, which commits: manifest, version as pushed, digests
+    alias/<project>/<alias>/<number>        created by `move`, which commits: what the alias names from then on
     application/<name>                      replaced by `put`, which commits: the source
 
 All but blobs are sealed records (a digest over key and value), so that no flipped bit and no exchange goes unnoticed.
@@ -37,7 +38,8 @@ from modelkeep._descriptor import Descriptor
 from modelkeep._digest import PREFIX, digest, lend, octets
 from modelkeep._errors import ConflictError, CorruptedError, InvalidError, MissingError, UnsupportedError
 from modelkeep._inventory import Inventory as _Inventory
-from modelkeep._key import ApplicationKey, GenerationKey, ProjectKey, ReleaseKey
+from modelkeep._key import AliasKey, ApplicationKey, GenerationKey, ProjectKey, ReleaseKey
+from modelkeep._move import Move
 from modelkeep._package import Package
 from modelkeep._record import seal, unseal
 from modelkeep._registry import Registry as _Registry
@@ -49,13 +51,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-_Key = TypeVar("_Key", ProjectKey, ReleaseKey, GenerationKey, ApplicationKey)
+_Key = TypeVar("_Key", ProjectKey, ReleaseKey, GenerationKey, AliasKey, ApplicationKey)
 
 # made once: json.dumps makes an encoder at each call that is not all defaults
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _decode: Final = json.JSONDecoder().decode
 
-#: How many separators the key of a generation has.
+#: How many separators the key of a generation, or of a move, has.
 _DEPTH: Final = 3
 
 #: The version of the layout that is written.
@@ -221,15 +223,20 @@ class Registry(_Store, _Registry):
         return release
 
     def generations(self, project: ProjectKey, release: ReleaseKey) -> list[GenerationKey]:
-        keys = self._engine.keys(self._released(project, release))
-        return sorted(number for key in keys if (number := _number(key)))
+        return sorted(self._numbers(self._released(project, release)))
 
     def latest(self, project: ProjectKey, release: ReleaseKey) -> GenerationKey | None:
-        key = self._engine.last(self._released(project, release))
+        return self._last(self._released(project, release))
+
+    def _numbers(self, prefix: str) -> Iterator[GenerationKey]:
+        return (number for key in self._engine.keys(prefix) if (number := _number(key)))
+
+    def _last(self, prefix: str) -> GenerationKey | None:
+        key = self._engine.last(prefix)
         if key is None or (number := _number(key)):
             return None if key is None else number
         # what somebody else put there is the last key
-        return max(self.generations(project, release), default=None)
+        return max(self._numbers(prefix), default=None)
 
     def _released(self, project: ProjectKey, release: ReleaseKey) -> str:
         """Return the prefix of a release's generations, after making sure that there is such a release."""
@@ -367,6 +374,43 @@ class Registry(_Store, _Registry):
                 "close under another number"
             )
 
+    def aliases(self, project: ProjectKey) -> list[AliasKey]:
+        keys = self._engine.keys(self._moved(project))
+        names = {key.split("/")[2] for key in keys if _number(key)}
+        return sorted(alias for name in names if (alias := _key(AliasKey, name)))
+
+    def moves(self, project: ProjectKey, alias: AliasKey) -> list[Move]:
+        numbers = sorted(self._numbers(self._moved(project, alias)))
+        return [self._move(project, alias, number) for number in numbers]
+
+    def current(self, project: ProjectKey, alias: AliasKey) -> Move | None:
+        newest = self._last(self._moved(project, alias))
+        return None if newest is None else self._move(project, alias, newest)
+
+    def move(self, project: ProjectKey, alias: AliasKey, move: Move) -> None:
+        prefix = self._moved(project, alias)
+        if move.target is not None:
+            self._generation(project, *move.target)
+        expected = (self._last(prefix) or 0) + 1
+        key = _padded(prefix, move.number)
+        if move.number != expected or not self._engine.create(key, seal(key, move.dumps().encode())):
+            raise ConflictError(
+                f"{self!r}: {project}@{alias} can not get a move {move.number}, its newest one is not "
+                f"{move.number - 1}; look at that, then move it again"
+            )
+
+    def _moved(self, project: ProjectKey, alias: AliasKey | None = None) -> str:
+        """Return the prefix of an alias's moves, or of all, after making sure that there is such a project."""
+        self._check()
+        if not any(map(_released, self._engine.keys(f"release/{project}/"))):
+            raise MissingError(f"{self!r} has no project {project}; push a package of it first")
+        return f"alias/{project}/" if alias is None else f"alias/{project}/{alias}/"
+
+    def _move(self, project: ProjectKey, alias: AliasKey, number: int) -> Move:
+        key = _padded(f"alias/{project}/{alias}/", number)
+        body = unseal(self, key, self._engine.get(key) or b"", "move", f"{project}@{alias}", number)
+        return Move.loads(number, body.decode())
+
     def _keep(self, name: str, content: memoryview) -> None:
         """Store bytes under their digest, unless they are there and sound."""
         with self._engine.view(_blob(name)) as kept:
@@ -418,8 +462,12 @@ def _blob(name: str) -> str:
 
 
 def _numbered(project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> str:
-    # zero-padded, so that the order of keys is that of numbers
-    return f"generation/{project}/{release.canonical}/{generation:019d}"
+    return _padded(f"generation/{project}/{release.canonical}/", generation)
+
+
+def _padded(prefix: str, number: int) -> str:
+    # so that the order of keys is that of numbers
+    return f"{prefix}{number:019d}"
 
 
 def _key(kind: type[_Key], name: str) -> _Key | None:
@@ -438,7 +486,7 @@ def _released(key: str) -> ReleaseKey | None:
 
 
 def _number(key: str) -> GenerationKey | None:
-    """The number of the key of a generation; None for a key of somebody else."""
-    name = key.rpartition("/")[2]
+    """The number of the key of a generation or a move; None for a key of somebody else."""
+    prefix, slash, name = key.rpartition("/")
     number = _key(GenerationKey, name) if key.count("/") == _DEPTH else None
-    return number if number and f"{number:019d}" == name else None
+    return number if number and _padded(prefix + slash, number) == key else None

@@ -5,6 +5,7 @@ from typing import Final
 
 from modelkeep_conformance.backends import Mutant
 from modelkeep_conformance.mutants import (
+    aliases,
     concurrency,
     define,
     durability,
@@ -24,6 +25,7 @@ from modelkeep_conformance.mutants import (
 __all__ = [
     "MUTANTS",
     "REFERENCES",
+    "aliases",
     "concurrency",
     "durability",
     "errors",

@@ -1,5 +1,6 @@
 """The tests, one module for each chapter of the contract."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -10,6 +11,11 @@ from modelkeep_conformance.kit import Kit
 
 #: Says which clauses a test is about.
 clause = pytest.mark.clause
+
+
+def of_aliases(names: Iterable[str]) -> list[Any]:
+    """Calls to test, each a parameter: those that move an alias are about aliases, too."""
+    return [pytest.param(name, marks=clause("A5")) if name.startswith("move") else name for name in names]
 
 
 def explore(kit: Kit, examples: int, **more: Any) -> settings:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from modelkeep import Error, Manifest, Package, StorageError, Tag, UnsupportedError
+from modelkeep import Error, Manifest, Move, Package, StorageError, Tag, UnsupportedError
 from modelkeep_conformance import syscalls, trace, work
 from modelkeep_conformance.jobs import JOBS, SIZE, Job
 from modelkeep_conformance.kit import (
+    ALIAS,
     APPLICATIONS,
     PROJECT,
     VERSION,
@@ -25,7 +26,7 @@ from modelkeep_conformance.kit import (
     tag,
 )
 from modelkeep_conformance.processes import KILLED, forked, in_processes, killed_after
-from modelkeep_conformance.suite import clause
+from modelkeep_conformance.suite import clause, of_aliases
 
 
 @clause("D1")
@@ -40,7 +41,7 @@ def test_another_process_sees_what_was_acknowledged(kit: Kit) -> None:
 
 
 @clause("D1")
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", of_aliases(JOBS))
 def test_what_was_acknowledged_survives_its_process(kit: Kit, name: str) -> None:
     """Killed as soon as the call has returned, with its handle open: nothing can be made good later."""
     job = Job(kit, name, kit.root)
@@ -59,7 +60,7 @@ def test_what_was_acknowledged_survives_its_process(kit: Kit, name: str) -> None
 
 
 @clause("D2", "D3", "D4")
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", of_aliases(JOBS))
 def test_a_kill_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     """Steps are the file events that Python reports; what an engine does in C is for the two tests below."""
     job = Job(kit, name, kit.folder("counted"))
@@ -76,7 +77,7 @@ def test_a_kill_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
 
 
 @clause("D2", "D3", "D4")
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", of_aliases(JOBS))
 def test_a_kill_at_any_time_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     """For what engines do between calls, as in maps of memory: kills spread at random over what the call takes."""
     job = Job(kit, name, kit.folder("timed"))
@@ -93,7 +94,7 @@ def test_a_kill_at_any_time_leaves_all_or_nothing(kit: Kit, name: str) -> None:
 
 
 @clause("D5")
-@pytest.mark.parametrize("name", ["push", "push-folder", "close", "put"])
+@pytest.mark.parametrize("name", of_aliases(["push", "push-folder", "close", "move", "put"]))
 def test_what_is_acknowledged_was_flushed(kit: Kit, name: str) -> None:
     """Told by the system calls of a process that commits, also to a project that is new: its folders are, too."""
     if not syscalls.available():
@@ -110,6 +111,9 @@ def test_what_is_acknowledged_was_flushed(kit: Kit, name: str) -> None:
         registry = kit.registry()
         for each in packages:
             registry.push(each)
+        if name == "move":
+            registry.move(PROJECT, ALIAS, Move(3, (VERSION, 2)))
+            registry.move(PROJECT, "traced", Move(1, (VERSION, 2)))
         if name == "close":
             for project in (PROJECT, "traced"):
                 registry.write(project, VERSION, sid(41), content(41, 50_000))
@@ -121,7 +125,7 @@ def test_what_is_acknowledged_was_flushed(kit: Kit, name: str) -> None:
 
 
 @clause("D5")
-@pytest.mark.parametrize("name", [name for name in JOBS if name != "write"])
+@pytest.mark.parametrize("name", of_aliases(name for name in JOBS if name != "write"))
 def test_a_flush_that_fails_is_an_error(kit: Kit, name: str) -> None:
     """EIO from each flush and all after it: nothing is acknowledged that may not be there."""
     meddle(
@@ -155,7 +159,7 @@ def meddle(kit: Kit, name: str, calls: Sequence[str], what: str, *, few: int, ex
 
 
 @clause("D10")
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", of_aliases(JOBS))
 def test_a_kill_at_each_system_call_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     """Met just before the kernel carries the call out, whether Python or an engine in C makes it."""
     meddle(kit, name, syscalls.CHANGES, "signal=KILL", few=8, expected=lambda result: result == KILLED)
@@ -163,7 +167,7 @@ def test_a_kill_at_each_system_call_leaves_all_or_nothing(kit: Kit, name: str) -
 
 @clause("D10")
 @pytest.mark.parametrize("what", ["error=ENOSPC", "error=ENOSPC+"])
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", of_aliases(JOBS))
 def test_no_room_at_each_system_call_is_an_error_that_loses_nothing(kit: Kit, name: str, what: str) -> None:
     """For one write, or for one and all after it; what is cleared away only once all is done may be left."""
     writes = (*syscalls.WRITES, *syscalls.NAMES, *syscalls.FLUSHES)
@@ -249,6 +253,11 @@ def test_a_read_only_store_can_be_read_and_not_written(kit: Kit) -> None:
             lambda: kit.registry().write(PROJECT, VERSION, sid(8), b"x"),
             lambda: kit.registry().close(PROJECT, VERSION, 4, Tag()),
         ]
+    if kit.names_generations:
+        calls += [
+            lambda: kit.registry().move(PROJECT, ALIAS, Move(3, None)),
+            lambda: kit.registry().move(PROJECT, "new", Move(1, (VERSION, 1))),
+        ]
     if kit.inventories:
         calls += [lambda: kit.inventory().put(kit.handle("third"))]
 
@@ -279,6 +288,12 @@ def test_a_newer_format_is_refused_by_name(kit: Kit) -> None:
         could_not_run("the harness can not change the format")
     if kit.registers:
         registry = kit.registry()
+        aliased: list[Callable[[], Any]] = [
+            lambda: registry.aliases(PROJECT),
+            lambda: registry.moves(PROJECT, ALIAS),
+            lambda: registry.current(PROJECT, ALIAS),
+            lambda: registry.move(PROJECT, ALIAS, Move(3, None)),
+        ]
         for call in (
             registry.projects,
             lambda: registry.releases(PROJECT),
@@ -288,6 +303,7 @@ def test_a_newer_format_is_refused_by_name(kit: Kit) -> None:
             lambda: registry.push(package(version="2.0")),
             lambda: registry.write(PROJECT, VERSION, sid(9), b"x"),
             lambda: registry.close(PROJECT, VERSION, 4, Tag()),
+            *(aliased if kit.names_generations else ()),
         ):
             with pytest.raises(UnsupportedError, match="format"):
                 call()

@@ -4,7 +4,7 @@ import pickle
 
 from modelkeep_conformance import work
 from modelkeep_conformance.clauses import TRAITS, owed
-from modelkeep_conformance.kit import APPLICATIONS, PROJECT, VERSION, Filled, Kit, sid
+from modelkeep_conformance.kit import ALIAS, APPLICATIONS, PROJECT, VERSION, Filled, Kit, sid
 from modelkeep_conformance.processes import in_processes
 from modelkeep_conformance.suite import clause
 
@@ -54,6 +54,7 @@ def test_regions_are_what_is_stored(kit: Kit) -> None:
     expected: set[str] = set()
     if kit.registers:
         expected |= {"release", *(f"generation/{number}" for number in Filled.GENERATIONS)}
+        expected |= {f"alias/{ALIAS}/{move.number}" for move in filled.moves}
         expected |= {f"state/{sid(number)}" for states in Filled.GENERATIONS.values() for number in states}
     if kit.inventories:
         expected |= {f"application/{name}" for name in APPLICATIONS}

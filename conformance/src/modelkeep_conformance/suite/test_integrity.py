@@ -7,9 +7,20 @@ from typing import Any
 import pytest
 
 import modelkeep
-from modelkeep import ConflictError, CorruptedError, Error, Release
+from modelkeep import ConflictError, CorruptedError, Error, Move, Release
 from modelkeep_conformance.harness import Region
-from modelkeep_conformance.kit import APPLICATIONS, PROJECT, VERSION, Filled, Kit, not_applicable, sid, tag, viewed
+from modelkeep_conformance.kit import (
+    ALIAS,
+    APPLICATIONS,
+    PROJECT,
+    VERSION,
+    Filled,
+    Kit,
+    not_applicable,
+    sid,
+    tag,
+    viewed,
+)
 from modelkeep_conformance.suite import clause
 
 Mutation = tuple[str, Callable[[bytes], bytes]]
@@ -71,11 +82,14 @@ def _check(kit: Kit, filled: Filled, region: Region, what: str) -> None:
         # a damaged release may have lost its spelling, not its place
         assert registry.releases(PROJECT) == (Release.Key(VERSION),)
         assert registry.generations(PROJECT, VERSION) == (1, 2, 3)
+    if registry and filled.moves:
+        assert registry.aliases(PROJECT) == (ALIAS,)
     if inventory:
         assert inventory.list() == APPLICATIONS
 
 
-def _damage(kit: Kit, mutations: Callable[[Region, list[Region]], Iterator[Mutation]]) -> int:
+def _damage(kit: Kit, mutations: Callable[[Region, list[Region]], Iterator[Mutation]], kinds: str = "") -> int:
+    """Damage what is stored, all or items of some kinds only, and check what becomes of it; return how often."""
     filled = Filled(kit)
     regions = kit.regions()
     items = {region.item for region in regions}
@@ -85,11 +99,14 @@ def _damage(kit: Kit, mutations: Callable[[Region, list[Region]], Iterator[Mutat
             *(f"generation/{n}" for n in Filled.GENERATIONS),
             *(f"state/{sid(n)}" for n in range(1, 6)),
         }
+        expected |= {f"alias/{ALIAS}/{move.number}" for move in filled.moves}
         assert expected <= items, f"the harness does not reach {expected - items}"
     if kit.inventories:
         assert {f"application/{name}" for name in APPLICATIONS} <= items, "the harness does not reach applications"
     count = 0
     for region in regions:
+        if not region.item.startswith(kinds):
+            continue
         before = region.load()
         for what, mutate in mutations(region, regions):
             after = mutate(before)
@@ -112,6 +129,36 @@ def test_every_flipped_bit_is_noticed(kit: Kit) -> None:
 @clause("M2", "I6")
 def test_what_is_truncated_emptied_or_exchanged_is_noticed(kit: Kit) -> None:
     assert _damage(kit, _cuts) > 0
+
+
+@clause("A6")
+def test_every_flipped_bit_of_a_move_is_noticed(kit: Kit) -> None:
+    assert _damage(kit, lambda region, _: _flips(kit, region), "alias/") > 0
+
+
+@clause("A6")
+def test_a_move_that_is_truncated_emptied_or_exchanged_is_noticed(kit: Kit) -> None:
+    assert _damage(kit, _cuts, "alias/") > 0
+
+
+@clause("A6")
+def test_an_alias_that_was_damaged_can_be_moved_on(kit: Kit) -> None:
+    filled = Filled(kit)
+    (newest,) = [region for region in kit.regions() if region.item == f"alias/{ALIAS}/2"]
+    newest.store(_flip(90, 4)(newest.load()))
+    registry = kit.registry()
+    registry.move(PROJECT, "another", Move(1, (VERSION, 2)))
+    with pytest.raises(CorruptedError, match=f"{PROJECT}@{ALIAS}"):
+        registry.current(PROJECT, ALIAS)
+    with pytest.raises(ConflictError):
+        registry.move(PROJECT, ALIAS, Move(2, (VERSION, 1)))
+    move = Move(3, (VERSION, 1))
+    registry.move(PROJECT, ALIAS, move)
+    assert kit.registry().current(PROJECT, ALIAS) == move
+    with pytest.raises(CorruptedError):
+        kit.registry().moves(PROJECT, ALIAS)
+    assert len(registry.moves(PROJECT, "another")) == 1
+    assert registry.open(PROJECT, VERSION, 3) == filled.tags[3]
 
 
 @clause("M1", "S3", "C5")

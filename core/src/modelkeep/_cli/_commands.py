@@ -62,6 +62,7 @@ class Commands(click.Group):
         "apps": "_apps:apps",
         "tree": "_tree:tree",
         "history": "_history:history",
+        "alias": "_alias:alias",
         "cp": "_copy:cp",
         "verify": "_verify:verify",
         "doctor": "_doctor:doctor",
@@ -89,6 +90,7 @@ def root() -> None:
     """Keep the artifacts of machine-learning projects.
 
     A REF is PROJECT[/RELEASE[/GENERATION]]; the words `latest` stand for the highest release and generation.
+    PROJECT@ALIAS is the generation that an alias names.
 
     Data goes to stdout, everything else to stderr. Tables are tab-separated when stdout is no terminal.
 

@@ -53,7 +53,7 @@ def cp(
 
     \b
     The columns:
-      outcome (copied, or "would be copied"), kind (release, generation or application), key, size in bytes
+      outcome (copied, or "would be copied"), kind (release, generation, alias or application), key, size in bytes
 
     \b
     Example:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from modelkeep._cli._alias import period, show
 from modelkeep._cli._files import appearing
 from modelkeep._cli._output import Table, drawable, emit, moment
 from modelkeep._cli._ref import Ref, RefType
@@ -28,10 +29,14 @@ from modelkeep._work import Level, place_of
     help="Write a page with a plot instead; it needs no other file.",
 )
 @click.option("-f", "--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--aliases", is_flag=True, help="Show the moves of all aliases instead.")
+@click.option(
+    "--at", metavar="DATE", help="With --aliases: only what was named then, in a year, month, day or moment (UTC)."
+)
 @json_option
 @registry_option
 @click.pass_obj
-def history(session: Session, ref: Ref, html: Path | None, *, force: bool) -> None:
+def history(session: Session, ref: Ref, html: Path | None, *, force: bool, aliases: bool, at: str | None) -> None:
     """Show the generations of a project and how they scored.
 
     Those of all of its releases, or of one. On a terminal a plot of the scores follows.
@@ -39,12 +44,23 @@ def history(session: Session, ref: Ref, html: Path | None, *, force: bool) -> No
     \b
     The columns:
       release, generation, trained, ordinal, tuned, score, number of states
+    and with --aliases:
+      alias, number of the move, moment, release, generation, note
 
     \b
     Example:
       modelkeep history digits
       modelkeep history digits --html digits.html
+      modelkeep history digits --aliases --at 2024-03
     """  # noqa: D301  # \b is click's sign for a paragraph that is not to be wrapped
+    if aliases:
+        if html or ref.depth > 1:
+            raise click.UsageError("Aliases are of a project, and have no page: leave out --html and the release")
+        held = None if at is None else period(at)
+        show(session, ref.project(session.directory()), lambda one: one.between(*held) if held else one.list())
+        return
+    if at is not None:
+        raise click.UsageError("--at needs --aliases")
     level = ref.level(session.directory())
     entries = _entries(level)
     damages = [entry["error"] for entry in entries if "error" in entry]

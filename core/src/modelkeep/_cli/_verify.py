@@ -24,7 +24,8 @@ from modelkeep._verify import Damage
 def verify(context: click.Context, ref: Ref | None, threads: int) -> None:
     """Read everything, and tell what is damaged or missing.
 
-    Every package, tag and state, of the whole registry or at and below REF, is read and compared with its digest.
+    Every package, tag, state and alias, of the whole registry or at and below REF, is read and compared with its
+    digest.
     Without REF the applications are included: those of the inventory that -I names, or that has the name of the
     registry.
 
@@ -32,7 +33,8 @@ def verify(context: click.Context, ref: Ref | None, threads: int) -> None:
 
     \b
     The columns:
-      kind (package, generation, state, application, or what can not be listed), key, place, error, message
+      kind (package, generation, state, alias, application, or what can not be listed), key, place, error,
+      message
 
     \b
     Example:

@@ -8,10 +8,11 @@
     <root>/<project>/<version>/.stage/<sid>.bin   the same file, or one not committed yet
     <root>/<project>/<version>/.stage/<sid>.toml  its digest as written; not flushed
     <root>/<project>/<version>/.stage/.complete   tells that every id of the release has a file here
+    <root>/<project>/.aliases/<alias>/<n>.toml    what an alias of the project names from its n-th move on
     <root>/<application>.py                       a descriptor
     <root>/.digests/<application>.toml            its digest
 
-This is the tree of ForML's posix provider (forml 0.93, forml/provider/registry/filesystem/posix.py) with three files of
+This is the tree of ForML's posix provider (forml 0.93, forml/provider/registry/filesystem/posix.py) with some files of
 our own that it does not look at. What it wrote has no digests and is taken as it is.
 
 A release and a generation are made in `.stage` and appear by one rename of a complete folder.
@@ -32,12 +33,14 @@ from uuid import UUID
 
 import modelkeep
 from modelkeep import (
+    Alias,
     ConflictError,
     CorruptedError,
     Descriptor,
     Generation,
     InvalidError,
     MissingError,
+    Move,
     Package,
     Project,
     Release,
@@ -58,6 +61,7 @@ _RELEASE: Final = "release.toml"
 _TAG: Final = "tag.toml"
 _STAGE: Final = ".stage"
 _DIGESTS: Final = ".digests"
+_ALIASES: Final = ".aliases"
 #: Lies in a stage that has every id of its release, so that looking there is enough.
 _IDS: Final = ".complete"
 #: The table of a tag that is ours; ForML ignores it.
@@ -440,6 +444,57 @@ class Registry(_Place, modelkeep.Registry):
             fate = "do not match their digest" if isinstance(error, CorruptedError) else "are lost"
             raise CorruptedError(f"{self!r}: the bytes of state {what} {fate}. Restore {path} from a copy") from None
 
+    def aliases(self, project: Project.Key) -> list[Alias.Key]:
+        found: list[Alias.Key] = []
+        for entry in entries(self._aliases(project)):
+            with contextlib.suppress(InvalidError):
+                if _move_numbers(Path(entry.path)):
+                    found.append(Alias.Key(entry.name))
+        return sorted(found)
+
+    def moves(self, project: Project.Key, alias: Alias.Key) -> list[Move]:
+        folder = self._aliases(project) / alias
+        return [self._move(folder, project, alias, number) for number in sorted(_move_numbers(folder))]
+
+    def current(self, project: Project.Key, alias: Alias.Key) -> Move | None:
+        folder = self._aliases(project) / alias
+        newest = max(_move_numbers(folder), default=None)
+        return None if newest is None else self._move(folder, project, alias, newest)
+
+    def move(self, project: Project.Key, alias: Alias.Key, move: Move) -> None:
+        folder = self._aliases(project) / alias
+        if move.target is not None:
+            self._body(project, *move.target)
+        expected = max(_move_numbers(folder), default=0) + 1
+        conflict = ConflictError(
+            f"{self!r}: {project}@{alias} can not get a move {move.number}, its newest one is not {move.number - 1}; "
+            "look at that, then move it again"
+        )
+        if move.number != expected:
+            raise conflict
+        self._disk.folder(folder)
+        with self._disk.partial(folder) as partial:
+            self._disk.create(partial, seal(_moved(project, alias, move.number), move.dumps().encode()))
+            try:
+                self._place(partial, f"{folder}/{move.number}.toml")
+            except FileExistsError:
+                raise conflict from None
+        # all of them: who made a folder may not have come to flush it
+        for changed in (folder, folder.parent, folder.parent.parent):
+            self._disk.flush(changed)
+
+    def _aliases(self, project: Project.Key) -> Path:
+        """Find the folder of a project's aliases, after making sure that there is such a project."""
+        self._check()
+        if not any(self._versions(project)):
+            raise MissingError(f"{self!r} has no project {project}; push a package of it first")
+        return self._root / project / _ALIASES
+
+    def _move(self, folder: Path, project: Project.Key, alias: Alias.Key, number: int) -> Move:
+        record = (folder / f"{number}.toml").read_bytes()
+        body = unseal(self, _moved(project, alias, number), record, "move", f"{project}@{alias}", number)
+        return Move.loads(number, body.decode())
+
 
 class Inventory(_Place, modelkeep.Inventory):
     """An inventory in a folder."""
@@ -511,6 +566,20 @@ class Inventory(_Place, modelkeep.Inventory):
 def _place(project: Project.Key, release: Release.Key, generation: Generation.Key | None = None) -> str:
     """Name what a record is of, so that a record in a wrong place is noticed."""
     return f"{project}/{release.canonical}" + ("" if generation is None else f"/{generation}")
+
+
+def _moved(project: Project.Key, alias: Alias.Key, number: int) -> str:
+    return f"{project}/{_ALIASES}/{alias}/{number}"
+
+
+def _move_numbers(folder: Path) -> list[int]:
+    """The moves of an alias, in no order."""
+    names = (
+        entry.name.removesuffix(".toml")
+        for entry in entries(folder)
+        if entry.name.endswith(".toml") and entry.is_file()
+    )
+    return [number for number in map(int, filter(_PLAIN, names)) if number <= LAST]
 
 
 def _numbers(folder: Path) -> Iterator[Generation.Key]:

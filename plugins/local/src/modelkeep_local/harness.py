@@ -16,6 +16,7 @@ _KINDS = {"package.4ml": "release", "release.toml": "release", "tag.toml": "gene
 class Harness(FileHarness):
     """All traits: the store is files."""
 
+    traits = FileHarness.traits | {"aliases"}
     expendable = ("*.lock", ".stage")
 
     def recipe(self, root: Path) -> dict[str, Any]:
@@ -29,6 +30,10 @@ class Harness(FileHarness):
         found += [FileRegion(f"generation/{path.parent.name}", path) for path in folder.glob("*/tag.toml")]
         found += [FileRegion(f"state/{path.stem}", path) for path in folder.glob("*/*.bin")]
         found += [FileRegion(f"state/{path.stem}", path) for path in folder.glob(".stage/*.bin")]
+        found += [
+            FileRegion(f"alias/{path.parent.name}/{path.stem}", path)
+            for path in (root / project).glob(".aliases/*/*.toml")
+        ]
         found += [FileRegion(f"application/{path.stem}", path) for path in root.glob("*.py")]
         found += [FileRegion(f"application/{path.stem}", path) for path in root.glob(".digests/*.toml")]
         return found
@@ -61,4 +66,9 @@ class Harness(FileHarness):
         (root / "not a project" / "1.0").mkdir(parents=True)
         (root / "not a project" / "1.0" / "package.4ml").write_text("litter")
         (root / "folder.py").mkdir()
+        alias = root / "alpha" / ".aliases" / "champion"
+        for path in (alias, alias.parent / "empty", alias.parent / "not an alias", alias / "7.toml"):
+            path.mkdir(parents=True, exist_ok=True)
+            for name in (".DS_Store", "08.toml", "note.toml~", "x.toml"):
+                (path / name).write_text("litter")
         return True
