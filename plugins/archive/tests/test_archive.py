@@ -527,9 +527,9 @@ def test_damaged_bytes_are_healed_by_writing_them_again(path: Path, release: Rel
 
 def test_a_newer_format_is_refused_by_name(path: Path, release: Release) -> None:
     head = bytearray(path.read_bytes())
-    head[: len(_format.HEAD)] = _format._head(2)
+    head[: len(_format.HEAD)] = _format._head(3)
     path.write_bytes(head)
-    with pytest.raises(UnsupportedError, match="format 2"):
+    with pytest.raises(UnsupportedError, match="format 3"):
         opened(path).get("1.0").list()
 
 
