@@ -72,6 +72,8 @@ class Inventory(keyvalue.Inventory):
         level: int = 3,
         threads: int | None = None,
         sync: bool = True,
+        *,
+        delta: bool = False,
     ) -> None:
-        """Open an archive; see `Registry`. It may be that of a registry."""
-        super().__init__(Engine(path, level=level, threads=threads, sync=sync))
+        """Open an archive; see `Registry`. It may be that of a registry, and has the same options."""
+        super().__init__(Engine(path, level=level, threads=threads, sync=sync, delta=delta))

@@ -19,11 +19,13 @@ from modelkeep_archive._index import Index, Source
 
 #: How the keys of blobs begin.
 BLOB: Final = "blob/"
-#: The largest blob, in bytes, that is stored as a difference or has one: making and restoring have both in memory.
+#: The smallest and largest blob, in bytes, that is stored as a difference or has one: making and restoring have all of
+#: both in memory.
+LEAST: Final = 512
 MOST: Final = 256 << 20
 #: What a difference has to save, as a part of the blob and in bytes: its base is read whenever it is read.
 _PART: Final = 0.1
-_BYTES: Final = 512
+_BYTES: Final = LEAST
 
 
 class Blob(NamedTuple):
@@ -130,7 +132,7 @@ def find(index: Index, key: str) -> Blob | None:
 
 
 def difference(value: bytes, base: bytes, level: int) -> bytes:
-    """Make what restores a value from a base; both have at most `MOST` bytes."""
+    """Make what restores a value from a base; both have at least 8 bytes, and at most `MOST`."""
     # 5 ms, and only who asks for differences needs it. Not by python-zstandard: that has no prefixes but dictionaries,
     # in which zstd does not search for long matches, and finds little in a large one
     if sys.version_info >= (3, 14):
@@ -152,8 +154,8 @@ def restore(content: bytes, base: bytes) -> bytes:
     Raises:
         DamagedError: It is no difference from that base, or stands for more than `MOST` bytes.
     """
-    prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     try:
+        prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         if not 0 <= zstandard.frame_content_size(content) <= MOST:
             raise DamagedError
         decompressor = zstandard.ZstdDecompressor(dict_data=prefix, max_window_size=1 << 31)

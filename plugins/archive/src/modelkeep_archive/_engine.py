@@ -206,7 +206,7 @@ class Engine(keyvalue.Engine):
             if staged is None or known is None:
                 return None
             base = known.base or known
-            if max(staged.blob.frames.size, base.frames.size) > _blobs.MOST:
+            if not all(_blobs.LEAST <= each.frames.size <= _blobs.MOST for each in (staged.blob, base)):
                 return None
             content, below = staged.blob.verified(self._threads), base.verified(self._threads)
             difference = _blobs.difference(content, below, self._level)
