@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-from modelkeep import keyvalue
+from modelkeep import CorruptedError, keyvalue
+from modelkeep.backend import PREFIX
+from modelkeep_archive._blobs import BLOB
 from modelkeep_archive._engine import Engine
 
 
@@ -20,6 +22,8 @@ class Registry(keyvalue.Registry):
         level: int = 3,
         threads: int | None = None,
         sync: bool = True,
+        *,
+        delta: bool = False,
     ) -> None:
         """Open an archive; the first write makes it.
 
@@ -30,8 +34,22 @@ class Registry(keyvalue.Registry):
             level: The compression level of zstd, from -7 to 22. Archives with values of different levels are fine.
             threads: How many threads compress and decompress a large value; by default one for each processor.
             sync: Whether commits survive power loss. Without, they survive the death of the process only.
+            delta: Whether a state is stored as its difference from the one at its position in the generation before,
+                if that is smaller. Such states are read whatever this says.
         """
-        super().__init__(Engine(path, level=level, threads=threads, sync=sync), staging)
+        super().__init__(Engine(path, level=level, threads=threads, sync=sync, delta=delta), staging)
+
+    def _verify(self, content: bytes | memoryview | None, name: str, what: str) -> None:
+        try:
+            super()._verify(content, name, what)
+        except CorruptedError as error:
+            base = self._engine.lost_base(BLOB + name.removeprefix(PREFIX))
+            if base is None:
+                raise
+            raise CorruptedError(
+                f"{error}. They are kept as the difference from {base}, which is damaged: if you have the bytes of "
+                "that, writing them again heals both"
+            ) from None
 
     def pack(self) -> None:
         """Write the archive anew, without what nothing refers to and without old indexes.
@@ -54,6 +72,8 @@ class Inventory(keyvalue.Inventory):
         level: int = 3,
         threads: int | None = None,
         sync: bool = True,
+        *,
+        delta: bool = False,
     ) -> None:
-        """Open an archive; see `Registry`. It may be that of a registry."""
-        super().__init__(Engine(path, level=level, threads=threads, sync=sync))
+        """Open an archive; see `Registry`. It may be that of a registry, and has the same options."""
+        super().__init__(Engine(path, level=level, threads=threads, sync=sync, delta=delta))

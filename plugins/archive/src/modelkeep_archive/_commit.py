@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import tarfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Final
 
 import zstandard
 
-from modelkeep_archive import _format
-from modelkeep_archive._frames import Frames
+from modelkeep_archive import _blobs, _format
+from modelkeep_archive._blobs import Blob
 from modelkeep_archive._index import Index, Source
 
 #: How many bytes are copied at once.
@@ -76,7 +74,6 @@ class Draft:
     """A commit that is put together: members of the tar, and records.
 
     Attributes:
-        names: The blobs in it -> the names that they have in the tar.
         records: The records in it by their keys.
     """
 
@@ -87,7 +84,7 @@ class Draft:
         # what is to be compressed as one frame: headers, small members, padding
         self._loose = bytearray()
         self._time = int(time.time())
-        self.names: dict[str, str] = {}
+        self._version = 1
         self.records: dict[str, bytes] = {}
 
     def file(self, name: str, content: bytes) -> None:
@@ -98,16 +95,17 @@ class Draft:
         """Add a member that is another name of an earlier one."""
         self._loose += self._header(name, 0, target)
 
-    def blob(self, key: str, name: str, source: Source, frames: Frames) -> None:
+    def blob(self, name: str, blob: Blob) -> None:
         """Add a member from frames, and the record that tells where they are."""
+        frames = blob.frames
         self._loose += self._header(name, frames.size)
         self._close_frame()
-        moved = replace(frames, at=self._at)
-        self._parts.append((source, frames.at, frames.length))
+        self.record(blob.key, _blobs.dump(name, blob, self._at))
+        self._parts.append((blob.source, frames.at, frames.length))
         self._at += frames.length
         self._loose += bytes(-frames.size % 512)
-        self.names[key] = name
-        self.record(key, json.dumps({"name": name, **moved.asdict()}, separators=(",", ":")).encode())
+        if blob.base is not None:
+            self._version = _format.VERSION
 
     def record(self, key: str, value: bytes) -> None:
         """Add a record."""
@@ -149,6 +147,7 @@ class Draft:
         self._add(_format.blank(-self._at % _format.ALIGNMENT))
         start, end = self._index.end, self._at
         _clean(fd, self._index)
+        _format_at_least(fd, self._version)
         try:
             hidden = _Hidden(fd, start + _format.TAIL, end + _format.TAIL)
             hidden.write(_tail(self._index, end), end)
@@ -184,6 +183,13 @@ def _clean(fd: int, index: Index) -> None:
         # damaged, if it is another one
         if os.pread(fd, len(announcement), index.start) != announcement:
             _write(fd, announcement, index.start)
+
+
+def _format_at_least(fd: int, version: int) -> None:
+    """Let an archive say that who knows only older formats can not read all of it; before that is so."""
+    head = _format.HEADS[version]
+    if version > 1 and os.pread(fd, len(head), 0) != head:
+        _write(fd, head, 0)
 
 
 class _Hidden:

@@ -6,22 +6,23 @@ import contextlib
 import json
 import mmap
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from modelkeep import CorruptedError, InvalidError, MissingError, StorageError, keyvalue
-from modelkeep.backend import PREFIX, digest, lend
-from modelkeep_archive import _format, _tree
+from modelkeep.backend import lend
+from modelkeep_archive import _blobs, _format, _tree
+from modelkeep_archive._blobs import BLOB, Blob
 from modelkeep_archive._commit import Draft, locked
 from modelkeep_archive._format import DamagedError
-from modelkeep_archive._frames import Frames, cut, decompress, whole
+from modelkeep_archive._frames import cut, decompress
 from modelkeep_archive._index import Index, Source, follow
-from modelkeep_archive._stage import Stage, Staged
+from modelkeep_archive._stage import Stage
 
 _Found = TypeVar("_Found")
 
-_BLOB: Final = "blob/"
 #: How many records are in one commit of a packed archive.
 _BATCH: Final = 1000
 
@@ -30,7 +31,13 @@ class Engine(keyvalue.Engine):
     """An archive: one file, and a stage beside it while there is something in it."""
 
     def __init__(
-        self, path: str | os.PathLike[str], *, level: int = 3, threads: int | None = None, sync: bool = True
+        self,
+        path: str | os.PathLike[str],
+        *,
+        level: int = 3,
+        threads: int | None = None,
+        sync: bool = True,
+        delta: bool = False,
     ) -> None:
         try:
             self.place = str(Path(path).expanduser().resolve())
@@ -40,9 +47,10 @@ class Engine(keyvalue.Engine):
             raise InvalidError(f"The level of an archive is a number from -7 to 22, not {level!r:.100}")
         if threads is not None and (type(threads) is not int or not 1 <= threads <= 256):  # noqa: PLR2004
             raise InvalidError(f"The threads of an archive are a number from 1 to 256, not {threads!r:.100}")
-        if type(sync) is not bool:
-            raise InvalidError(f"The option sync of an archive is true or false, not {sync!r:.100}")
-        self._level, self._threads, self._sync = level, threads or _cores(), sync
+        for option, value in (("sync", sync), ("delta", delta)):
+            if type(value) is not bool:
+                raise InvalidError(f"The option {option} of an archive is true or false, not {value!r:.100}")
+        self._level, self._threads, self._sync, self._delta = level, threads or _cores(), sync, delta
         self._stage = Stage(f"{self.place}.stage")
         self._index: Index | None = None
 
@@ -50,11 +58,11 @@ class Engine(keyvalue.Engine):
         return {**vars(self), "_index": None}
 
     def get(self, key: str) -> bytes | None:
-        if not key.startswith(_BLOB):
+        if not key.startswith(BLOB):
             return self._look(lambda index: index.get(key), lambda: self._stage.record(key))
         try:
-            found = self._frames(key)
-            return None if found is None else whole(found[0].read, found[1], self._threads)
+            found = self._blob(key)
+            return None if found is None else found.content(self._threads)
         except DamagedError:
             # whoever knows the digest sees that these are not the bytes
             return b""
@@ -63,12 +71,12 @@ class Engine(keyvalue.Engine):
     def view(self, key: str) -> Iterator[memoryview | None]:
         """Look at a value: a blob in memory of its own, which goes back to the system with the view."""
         try:
-            found = self._frames(key) if key.startswith(_BLOB) else None
+            found = self._blob(key) if key.startswith(BLOB) else None
             memory = None
-            if found is not None and found[1].size:
-                memory = mmap.mmap(-1, found[1].size)
+            if found is not None and found.base is None and found.frames.size:
+                memory = mmap.mmap(-1, found.frames.size)
                 with memoryview(memory) as out:
-                    decompress(found[0].read, found[1], out, self._threads)
+                    decompress(found.source.read, found.frames, out, self._threads)
         except DamagedError:
             memory = None
         if memory is None:
@@ -79,14 +87,16 @@ class Engine(keyvalue.Engine):
             yield value
 
     def part(self, key: str, start: int, stop: int) -> bytes | None:
-        """Get a part of a blob, decompressing no more than the frames that it is in.
+        """Get a part of a blob, decompressing no more than the frames that it is in, unless it is a difference.
 
         Raises:
             CorruptedError: One of them is damaged.
         """
         try:
-            found = self._frames(key)
-            return None if found is None else cut(found[0].read, found[1], start, stop)
+            found = self._blob(key)
+            if found is None or found.base is None:
+                return None if found is None else cut(found.source.read, found.frames, start, stop)
+            return found.content(self._threads)[start:stop]
         except DamagedError:
             raise CorruptedError(f"The bytes of {key} in the archive {self.place} are damaged") from None
 
@@ -101,22 +111,38 @@ class Engine(keyvalue.Engine):
         place = None if index is None else index.place(key)
         if index is None or place is None:
             raise MissingError(f"The archive {self.place} has no {key}")
-        if not key.startswith(_BLOB):
+        if not key.startswith(BLOB):
             return place, _format.length(index.source.read(place, 8))
         try:
-            frames = Frames.of(_blob_record(index, key), index.end)
+            blob = _blobs.find(index, key)
         except DamagedError:
-            raise CorruptedError(f"The record of {key} in the archive {self.place} is damaged") from None
-        return frames.at, frames.length
+            blob = None
+        if blob is None:
+            raise CorruptedError(f"The record of {key} in the archive {self.place} is damaged")
+        return blob.frames.at, blob.frames.length
 
-    def _frames(self, key: str) -> tuple[Source, Frames] | None:
+    def lost_base(self, key: str) -> str | None:
+        """Tell what a blob is the difference from, if that is damaged: its name in the tar, or else its key."""
+        index = self._now()
+        base = found = None
+        with contextlib.suppress(DamagedError):
+            base = None if index is None else _blobs.member(_blobs.record(index, key))[1]
+        if index is None or base is None:
+            return None
+        name = base
+        with contextlib.suppress(DamagedError):
+            name = _blobs.member(_blobs.record(index, base))[0]
+            found = _blobs.find(index, base)
+        return None if found is not None and found.sound(self._threads) else name
+
+    def _blob(self, key: str) -> Blob | None:
         """Find a blob in the archive, or in the stage."""
 
-        def staged() -> tuple[Source, Frames] | None:
+        def staged() -> Blob | None:
             blob = self._stage.blob(key)
-            return None if blob is None else (blob.source, blob.frames)
+            return None if blob is None else blob.blob
 
-        return self._look(lambda index: _stored(index, key), staged)
+        return self._look(lambda index: _blobs.find(index, key), staged)
 
     def _look(self, stored: Callable[[Index], _Found | None], staged: Callable[[], _Found | None]) -> _Found | None:
         index = self._now()
@@ -134,10 +160,11 @@ class Engine(keyvalue.Engine):
     def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
         if not durable:
             return self._create_staged(key, value)
+        smaller = self._differences(key, value) if self._delta and key.startswith(_tree.GENERATION) else {}
         with self._writing() as (fd, index):
             if index.place(key) is not None:
                 return False
-            self._append(fd, index, key, value, needs)
+            self._append(fd, index, key, value, needs=needs, smaller=smaller)
         self._stage.remove(needs)
         return True
 
@@ -153,17 +180,64 @@ class Engine(keyvalue.Engine):
 
     def replace(self, key: str, value: bytes) -> None:
         with self._writing() as (fd, index):
-            self._append(fd, index, key, value, ())
+            self._append(fd, index, key, value)
 
-    def _append(self, fd: int, index: Index, key: str, value: bytes, needs: Sequence[str]) -> None:
-        """Commit a record together with what it needs from the stage."""
-        blobs: dict[str, tuple[Source, Frames]] = {}
+    def _differences(self, key: str, value: bytes) -> dict[str, Blob]:
+        """Make the differences of a generation's new blobs from those of the newest one, where they save something.
+
+        Each has a base that is stored whole: reading it reads one other blob, and no more.
+        """
+        index = self._now()
+        last = None if index is None else index.last(key.rpartition("/")[0] + "/")
+        if index is None or last is None or index.place(key) is not None:
+            return {}
+        found = {}
+        pairs = zip(_tree.blobs(key, value), _tree.blobs(last, index.get(last) or b""), strict=False)
+        for new, old in pairs:
+            # what is there already and damaged is healed as it is: it may be the base of others
+            if index.place(new) is None and (blob := self._difference(index, new, old)) is not None:
+                found[new] = blob
+        return found
+
+    def _difference(self, index: Index, new: str, old: str) -> Blob | None:
+        staged = self._stage.blob(new)
+        try:
+            known = _blobs.find(index, old)
+            if staged is None or known is None:
+                return None
+            base = known.base or known
+            if not all(_blobs.LEAST <= each.frames.size <= _blobs.MOST for each in (staged.blob, base)):
+                return None
+            content, below = staged.blob.verified(self._threads), base.verified(self._threads)
+            difference = _blobs.difference(content, below, self._level)
+            if not _blobs.worth(len(difference), staged.blob.frames.length):
+                return None
+            if _blobs.restore(difference, below) != content:
+                return None
+        except DamagedError:
+            return None
+        return self._stage.spill(new, memoryview(difference))._replace(base=base)
+
+    def _append(
+        self,
+        fd: int,
+        index: Index,
+        key: str,
+        value: bytes,
+        *,
+        needs: Sequence[str] = (),
+        smaller: Mapping[str, Blob] = MappingProxyType({}),
+    ) -> None:
+        """Commit a record together with what it needs from the stage, or with what was made smaller of that."""
+        blobs: dict[str, Blob] = {}
         records: dict[str, bytes] = {}
         for need in dict.fromkeys(needs):
-            if need.startswith(_BLOB):
+            if need.startswith(BLOB):
                 staged = self._stage.blob(need)
                 if staged is not None and not self._sound(index, need):
-                    blobs[need] = self._trusted(need, staged)
+                    if not staged.trusted and not staged.blob.sound(self._threads):
+                        raise self._lost(need)
+                    blobs[need] = _rebased(index, smaller.get(need)) or staged.blob
                     continue
             elif index.place(need) is None and (record := self._stage.record(need)) is not None:
                 records[need] = record
@@ -179,19 +253,10 @@ class Engine(keyvalue.Engine):
     def _sound(self, index: Index, key: str) -> bool:
         """Whether the archive has a blob, undamaged: it is also in the stage, so somebody missed it."""
         try:
-            found = _stored(index, key)
-            return found is not None and digest(whole(found[0].read, found[1], self._threads)) == _name(key)
+            found = _blobs.find(index, key)
         except DamagedError:
             return False
-
-    def _trusted(self, key: str, staged: Staged) -> tuple[Source, Frames]:
-        if not staged.trusted:
-            try:
-                if digest(whole(staged.source.read, staged.frames, self._threads)) != _name(key):
-                    raise DamagedError
-            except DamagedError:
-                raise self._lost(key) from None
-        return staged.source, staged.frames
+        return found is not None and found.sound(self._threads)
 
     def _lost(self, key: str) -> CorruptedError:
         return CorruptedError(f"The archive {self.place} has lost {key}. Write it again")
@@ -287,25 +352,15 @@ def _opened(path: str) -> Index:
     return Index(source, *found[1:])
 
 
-def _stored(index: Index, key: str) -> tuple[Source, Frames] | None:
-    """Find a blob in the archive.
-
-    Raises:
-        DamagedError: Its record is damaged.
-    """
-    record = _blob_record(index, key)
-    return None if record is None else (index.source, Frames.of(record, index.end))
-
-
-def _blob_record(index: Index, key: str) -> Any:
-    place = index.place(key)
-    if place is None:
-        return None
-    record = index.source.box(_format.RECORD, place, index.end)
+def _rebased(index: Index, blob: Blob | None) -> Blob | None:
+    """Return a difference that was made before the lock was taken, if it is still one from a blob that is whole."""
     try:
-        return json.loads(record or b"")
-    except (ValueError, RecursionError):  # from json
-        raise DamagedError from None
+        base = None if blob is None or blob.base is None else _blobs.find(index, blob.base.key)
+    except DamagedError:
+        return None
+    if blob is None or base is None or base.base is not None or index.place(blob.key) is not None:
+        return None
+    return blob._replace(base=base)
 
 
 def _fill(
@@ -314,24 +369,42 @@ def _fill(
     key: str,
     value: bytes,
     *,
-    blobs: dict[str, tuple[Source, Frames]],
+    blobs: dict[str, Blob],
     get: Callable[[str], bytes | None],
 ) -> None:
     """Put a record into a draft, its members and blobs that are new."""
     for name, content in _tree.members(key, value, get):
         if isinstance(content, bytes):
             draft.file(name, content)
-        elif content in draft.names:
-            draft.link(name, draft.names[content])
-        elif content in blobs:
-            draft.blob(content, name, *blobs[content])
-        else:
-            with contextlib.suppress(DamagedError, LookupError, TypeError):
-                draft.link(name, _blob_record(index, content)["name"])
-    for blob, found in blobs.items():
-        if blob not in draft.names:
-            draft.blob(blob, _tree.BLOBS + blob.removeprefix(_BLOB), *found)
+            continue
+        with contextlib.suppress(DamagedError):
+            _show(draft, index, name, content, blobs)
+    for blob in blobs:
+        if blob not in draft.records:
+            _show(draft, index, _tree.BLOBS + blob.removeprefix(BLOB), blob, blobs)
     draft.record(key, value)
+
+
+def _show(draft: Draft, index: Index, name: str, key: str, blobs: dict[str, Blob]) -> None:
+    """Put a blob into the tar under a name, or under two: a difference, and beside it what it is one from.
+
+    Raises:
+        DamagedError: It is in the archive already, and it is not known where.
+    """
+    blob = blobs.get(key)
+    if blob is not None and key not in draft.records:
+        if blob.base is None:
+            draft.blob(name, blob)
+            return
+        _show(draft, index, name + _tree.BASE, blob.base.key, blobs)
+        draft.blob(name + _tree.DELTA, blob)
+        return
+    found = draft.records.get(key)
+    target, base = _blobs.member(_blobs.record(index, key) if found is None else json.loads(found))
+    if base is not None:
+        _show(draft, index, name + _tree.BASE, base, blobs)
+        name += _tree.DELTA
+    draft.link(name, target)
 
 
 def _move(draft: Draft, index: Index, target: Index, key: str) -> None:
@@ -339,27 +412,25 @@ def _move(draft: Draft, index: Index, target: Index, key: str) -> None:
     value = index.get(key)
     if value is None:
         return
-    blobs: dict[str, tuple[Source, Frames]] = {}
+    blobs: dict[str, Blob] = {}
     for need in _tree.needs(key, value):
         if need in draft.records or target.place(need) is not None:
             continue
-        if not need.startswith(_BLOB):
+        if not need.startswith(BLOB):
             record = index.get(need)
             if record is not None:
                 draft.record(need, record)
             continue
         try:
-            found = _stored(index, need)
+            found = _blobs.find(index, need)
         except DamagedError:
             found = None
         if found is None:
             raise CorruptedError(f"The archive {index.source.path} has lost {need}, which {key} needs")
-        blobs[need] = found
+        for blob in (found.base, found):
+            if blob is not None and blob.key not in draft.records and target.place(blob.key) is None:
+                blobs[blob.key] = blob
     _fill(draft, target, key, value, blobs=blobs, get=index.get)
-
-
-def _name(key: str) -> str:
-    return PREFIX + key.removeprefix(_BLOB)
 
 
 def _cores() -> int:

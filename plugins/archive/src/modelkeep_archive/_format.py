@@ -16,8 +16,8 @@ import zstandard
 from modelkeep import CorruptedError, UnsupportedError
 from modelkeep.backend import Hasher
 
-#: The version of the format that is written.
-VERSION: Final = 1
+#: The version of the format that is known. An archive says 1 as long as nothing in it needs a later one.
+VERSION: Final = 2
 
 _MAGIC: Final = b"\x5d\x2a\x4d\x18"
 _PLACE: Final = struct.Struct("<Q")
@@ -83,8 +83,10 @@ def blank(length: int) -> bytes:
     return hole(length - 8).ljust(length, b"\0")
 
 
-#: How each archive of this version begins.
-HEAD: Final = _head(VERSION)
+#: How an archive of each version begins, of the same length and but for one byte the same.
+HEADS: Final = {version: _head(version) for version in range(1, VERSION + 1)}
+#: How a new archive begins.
+HEAD: Final = HEADS[1]
 _KNOWN: Final = re.compile(rb"modelkeep archive, format (\d{1,9})\n")
 
 
@@ -95,7 +97,7 @@ def check_head(head: bytes, place: str) -> None:
         UnsupportedError: It is of a newer format.
         CorruptedError: It is something else, or damaged.
     """
-    if head == HEAD:
+    if head in HEADS.values():
         return
     known = _KNOWN.search(head)
     if known and int(known[1]) > VERSION and head == _head(int(known[1])):

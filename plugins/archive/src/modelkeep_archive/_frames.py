@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import ctypes
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +22,12 @@ CHUNK: Final = 4 << 20
 _LARGEST: Final = 64 << 20
 #: How many digits the digest of a frame has.
 _HEX: Final = 16
+
+# prototypes of our own: those of `pythonapi` belong to all of the process
+_make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)(
+    ("PyBytes_FromStringAndSize", ctypes.pythonapi)
+)
+_address = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(("PyBytes_AsString", ctypes.pythonapi))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +155,21 @@ def whole(fetch: Callable[[int, int], bytes], value: Frames, threads: int) -> by
     """
     if value.size == 0:
         return b""
-    # the one way to make bytes in pieces and without a copy: the buffer of BytesIO is such an object
-    content = io.BytesIO()
-    content.seek(value.size - 1)
-    content.write(b"\0")
-    with content.getbuffer() as out:
+    content, address = _blank(value.size)
+    memory = (ctypes.c_char * value.size).from_address(address)
+    with memoryview(memory).cast("B") as out:
         decompress(fetch, value, out, threads)
-    return content.getvalue()
+    return content
+
+
+def _blank(size: int) -> tuple[bytes, int]:
+    """Make bytes that are still to be filled, and tell where.
+
+    This is how C makes bytes in pieces. Python's ways fill the memory with zeros before, in one thread, which takes as
+    long as to decompress what does not compress.
+    """
+    content = _make(None, size)
+    return content, _address(content)
 
 
 def cut(fetch: Callable[[int, int], bytes], value: Frames, start: int, stop: int) -> bytes:

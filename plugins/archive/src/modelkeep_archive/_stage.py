@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 from uuid import uuid4
 
 from modelkeep.backend import Hasher
+from modelkeep_archive._blobs import Blob
 from modelkeep_archive._format import DamagedError
 from modelkeep_archive._frames import Frames, compress
 from modelkeep_archive._index import Source
@@ -28,18 +29,17 @@ class Staged:
     """A blob in the stage.
 
     Attributes:
-        source: The file, open.
-        frames: Where its frames are.
+        blob: Where it is: whole, in a file that is open.
         trusted: Whether no power can have been lost since it was written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.source = Source(str(path))
-        size = self.source.size
-        length = int.from_bytes(self.source.read(max(size - 4, 0), 4), "little")
+    def __init__(self, key: str, path: Path) -> None:
+        source = Source(str(path))
+        size = source.size
+        length = int.from_bytes(source.read(max(size - 4, 0), 4), "little")
         try:
-            record = json.loads(self.source.read(max(size - 4 - length, 0), length))
-            self.frames = Frames.of(record, size)
+            record = json.loads(source.read(max(size - 4 - length, 0), length))
+            self.blob = Blob(key, source, Frames.of(record, size))
             self.trusted = bool(record["boot"]) and record["boot"] == _boot()
         except (ValueError, LookupError, TypeError) as error:
             raise DamagedError from error
@@ -61,7 +61,7 @@ class Stage:
     def blob(self, key: str) -> Staged | None:
         """Look a blob up; one that is damaged is not there."""
         try:
-            return Staged(self._file(key))
+            return Staged(key, self._file(key))
         except (FileNotFoundError, NotADirectoryError, DamagedError):
             return None
 
@@ -73,6 +73,13 @@ class Stage:
             file.write(trailer + len(trailer).to_bytes(4, "little"))
             file.close()
             path.replace(self._file(key))
+
+    def spill(self, key: str, value: memoryview) -> Blob:
+        """Keep bytes, which are compressed already, in a file that goes with what is returned."""
+        with self.partial() as (path, file):
+            frames = compress(value, file.write, level=1, threads=1)
+            file.flush()
+            return Blob(key, Source(str(path)), frames)
 
     def create(self, key: str, value: bytes) -> bool:
         """Keep a record, unless there is one."""

@@ -12,6 +12,11 @@ from modelkeep.backend import PREFIX, unseal
 
 #: Where blobs are that no record names in a way that we know.
 BLOBS: Final = ".blobs/"
+#: What is added to the name of a member that is a difference, and to that of the link beside it to what it is one from.
+DELTA: Final = ".delta"
+BASE: Final = ".base"
+#: How the keys of generations begin.
+GENERATION: Final = "generation/"
 
 
 def members(key: str, value: bytes, get: Callable[[str], bytes | None]) -> list[tuple[str, str | bytes]]:
@@ -44,6 +49,13 @@ def _members(key: str, value: bytes, get: Callable[[str], bytes | None]) -> Iter
         for sid, (digest, _) in record["states"].items():
             yield f"{folder}/{sid}.bin", _blob(digest)
         yield f"{folder}/tag.toml", record["tag"].encode()
+
+
+def blobs(key: str, value: bytes) -> list[str]:
+    """Tell the keys of a generation's blobs, in the order of its states; none, if the record is damaged."""
+    with contextlib.suppress(CorruptedError, ValueError, LookupError):
+        return [_blob(digest) for digest, _ in _record(key, value)["states"].values()]
+    return []
 
 
 def needs(key: str, value: bytes) -> Iterator[str]:

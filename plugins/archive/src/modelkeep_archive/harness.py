@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ from modelkeep_conformance.golden import unpack
 
 
 class Harness(FileHarness):
-    """All traits: the store is a file, and a folder beside it."""
+    """All traits: the store is a file, and a folder beside it.
+
+    States are stored as differences where `MODELKEEP_TEST_DELTA` is set to anything.
+    """
 
     traits = FileHarness.traits | {"aliases"}
     expendable = ("*.lock", "*.stage")
 
     def recipe(self, root: Path) -> dict[str, Any]:
         """A registry and an inventory in one archive."""
-        return {"provider": "archive", "path": str(_path(root))}
+        return {"provider": "archive", "path": str(_path(root)), "delta": bool(os.environ.get("MODELKEEP_TEST_DELTA"))}
 
     def regions(self, root: Path, project: str, version: str) -> list[Region]:
         """The boxes of records, and the frames of blobs."""
