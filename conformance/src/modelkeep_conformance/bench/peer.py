@@ -34,6 +34,7 @@ class Recipe:
         requirements: What pip installs, the peer itself first; nothing for what is in this environment.
         pythons: The versions of Python that it needs; any if there are none.
         options: What its store is given besides a folder.
+        unsynced: What it is given too, to be filled before the clock runs.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Recipe:
     requirements: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    unsynced: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 FORML: Final = Recipe("ForML", "forml", "syncs nothing", ("forml==0.93", "setuptools<81"), ("3.11", "3.12"))
@@ -51,6 +53,7 @@ MLFLOW: Final = Recipe(
     "SQLite syncs its commits, artifacts are not synced",
     ("mlflow==3.17.2",),
     ("3.11", "3.12", "3.13"),
+    unsynced={"sync": False},
 )
 DISKCACHE: Final = Recipe("diskcache", "diskcache", "syncs no single commit", ("diskcache==5.6.3",))
 BENTOML: Final = Recipe("BentoML", "bentoml", "syncs nothing", ("bentoml==1.4.40",), ("3.11", "3.12", "3.13"))
@@ -58,7 +61,9 @@ BENTOML: Final = Recipe("BentoML", "bentoml", "syncs nothing", ("bentoml==1.4.40
 
 def ours(provider: str, **options: Any) -> Recipe:
     """Run modelkeep itself in the way of a peer."""
-    return Recipe(provider, "ours", "syncs each commit", options={"provider": provider, **options})
+    return Recipe(
+        provider, "ours", "syncs each commit", options={"provider": provider, **options}, unsynced={"sync": False}
+    )
 
 
 class Peer:

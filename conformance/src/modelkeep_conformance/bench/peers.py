@@ -56,16 +56,17 @@ def measure(bench: Bench, recipe: Recipe, aims: Aims) -> Iterator[Figure]:
         # they are for all of them
         aims = dataclasses.replace(aims, small=None, load=None)
     folders = {name: bench.new() for name in recipes}
+    for name, each in recipes.items():
+        filling = dataclasses.replace(each, options={**each.options, **each.unsynced})
+        with Peer.start(filling, bench.cache, folders[name]) as peer:
+            # what a cold load warms itself up with
+            peer.call("fill", "warm", 3)
+            peer.call("fill", "many", many)
     with contextlib.ExitStack() as stack:
         peers = {
             name: stack.enter_context(Peer.start(each, bench.cache, folders[name])) for name, each in recipes.items()
         }
-        # what is warmed up is also what a cold load warms itself up with
-        for peer in peers.values():
-            peer.call("fill", "warm", 3)
         yield from _compared(bench, recipe, aims.large, peers, "commit of 10 states of 1 MB", "large", _COUNT, _SIZE)
-        for peer in peers.values():
-            peer.call("fill", "many", many)
         what = f"commit of a small state at {many:,} generations"
         yield from _compared(bench, recipe, aims.small, peers, what, "many", 1, 100)
 
