@@ -14,43 +14,55 @@ from typing import Any, Final
 import modelkeep
 from modelkeep import Directory
 from modelkeep.backend import Hasher
-from modelkeep_conformance.bench.measure import Figure, anonymous, figure
+from modelkeep_conformance.bench.measure import Curve, Figure, Point, anonymous, figure
 from modelkeep_conformance.bench.place import PROJECT, Bench, commit, place, published
 
-_GIB: Final = 1 << 30
-_CHUNK: Final = 16 << 20
+_MIB: Final = 1 << 20
+_CHUNK: Final = 16 * _MIB
+#: How large states are, in MiB.
+SIZES: Final = (1, 16, 256, 2048)
+_QUICK: Final = (1, 16, 256)
 
 
-def measure(bench: Bench, provider: str, target: float | None) -> Iterator[Figure]:
-    """Watch a process that commits 2 GB and looks at them.
+def measure(bench: Bench, provider: str, target: float | None) -> Iterator[Figure | Curve]:
+    """Watch processes that commit a state and look at it, up to 2 GiB.
 
     Args:
         bench: Where.
         provider: Of which backend.
-        target: The most anonymous memory that it may need beyond what it has before, in MB.
+        target: The most anonymous memory that the largest may need beyond what its process has before, in MB.
     """
     anonymous()
-    size = _GIB // 4 if bench.quick else 2 * _GIB
+    sizes = _QUICK if bench.quick else SIZES
     source = bench.new() / "state.bin"
     with source.open("wb") as file:
-        for start in range(0, size, _CHUNK):
+        for start in range(0, sizes[-1] * _MIB, _CHUNK):
             # what no compressor and no sparse file can make smaller
             file.write(Hasher(b"a large state").digest(_CHUNK, seek=start))
+    points: dict[str, list[Point]] = {}
+    for size in sizes:
+        for name, extra, seconds in _passed(bench, provider, source, size * _MIB):
+            points.setdefault(name, []).append(Point.of(size, [extra / 1e6]))
+            if size == sizes[-1]:
+                note = f"{size * _MIB / seconds / 1e6:.0f} MB/s"
+                what = f"{provider}: anonymous memory to {name} a state of {size:,} MiB"
+                yield figure(what, [extra / 1e6], "MB", target, note=note)
+    yield Curve(f"{provider}: anonymous memory as states grow", "MiB of a state", "MB", points)
+
+
+def _passed(bench: Bench, provider: str, source: Path, size: int) -> Iterator[tuple[str, int, float]]:
+    """Let a new process commit as many bytes, and look at them; tell of each as `_watch` does."""
     where = place(provider, bench.new())
     commit(next(published(where, bench.new())), b"a small state")
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_pass, args=(there, where, source))
+    process = context.Process(target=_pass, args=(there, where, source, size))
     process.start()
     there.close()
     try:
-        phases = list(_watch(here, process.pid or 0))
+        yield from _watch(here, process.pid or 0)
     finally:
         process.join()
-    named = f"{size / _GIB:g} GiB"
-    for name, extra, seconds in phases:
-        what = f"{provider}: anonymous memory to {name} a state of {named}"
-        yield figure(what, [extra / 1e6], "MB", target, note=f"{size / seconds / 1e6:.0f} MB/s")
 
 
 def _watch(here: Connection, pid: int) -> Iterator[tuple[str, int, float]]:
@@ -71,10 +83,10 @@ def _watch(here: Connection, pid: int) -> Iterator[tuple[str, int, float]]:
     here.send("end")
 
 
-def _pass(there: Connection, options: dict[str, Any], source: Path) -> None:
+def _pass(there: Connection, options: dict[str, Any], source: Path, size: int) -> None:
     release = Directory(modelkeep.registry(**options)).get(PROJECT).get()
     commit(release, b"another small state, so that all is loaded")
-    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with source.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content:
         there.send("ready")
         there.recv()
         commit(release, content)

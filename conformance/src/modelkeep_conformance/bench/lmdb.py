@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from modelkeep.backend import digest
+from modelkeep_conformance.bench.growth import Aims
 from modelkeep_conformance.bench.measure import Figure, Work, figure, race, ratio
 from modelkeep_conformance.bench.place import Bench, commit, commit_each, fresh, place, published
 
@@ -111,4 +112,5 @@ def space(bench: Bench) -> Iterator[Figure]:
 
 FIGURES: Final = {"commit": commits, "view": views, "space": space}
 #: What is wanted of the figures that all backends get.
-TARGETS: Final = {"growth": 1.5, "large": 128.0}
+AIMS: Final = Aims(ratio=1.5, few=100)
+LARGE: Final = 128.0

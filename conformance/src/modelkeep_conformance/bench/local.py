@@ -12,10 +12,10 @@ from typing import Final
 
 from modelkeep import Release
 from modelkeep.backend import digest
-from modelkeep_conformance.bench import growth
+from modelkeep_conformance.bench.growth import Aims
 from modelkeep_conformance.bench.measure import Contestant, Figure, Work, anonymous, figure, race, ratio
 from modelkeep_conformance.bench.peer import FORML, Peer
-from modelkeep_conformance.bench.place import PROJECT, Bench, commit, fresh, place, published
+from modelkeep_conformance.bench.place import PROJECT, Bench, commit, fresh
 
 #: Ten states of a megabyte, as the targets say.
 _COUNT: Final = 10
@@ -26,7 +26,7 @@ _LARGE: Final = 64 << 20
 
 def synced(bench: Bench) -> Iterator[Figure]:
     """A durable commit beside files that are written and flushed, and one rename."""
-    stores = _stores(bench)
+    stores = bench.stores("local")
     contestants: dict[str, Contestant] = {
         "ours": lambda: _commit(stores),
         "plain files": _Plain(bench, sync=True),
@@ -40,7 +40,7 @@ def synced(bench: Bench) -> Iterator[Figure]:
 
 def unsynced(bench: Bench) -> Iterator[Figure]:
     """A commit without flushes beside ForML's posix provider, which never flushes."""
-    stores = _stores(bench, sync=False)
+    stores = bench.stores("local", sync=False)
     numbers = itertools.count(1)
     contestants: dict[str, Contestant] = {"ours": lambda: _commit(stores), "plain files": _Plain(bench, sync=False)}
     times = race(contestants, 2 * bench.rounds, settle=True)
@@ -48,25 +48,14 @@ def unsynced(bench: Bench) -> Iterator[Figure]:
     with Peer.start(FORML, bench.cache, bench.new()) as peer:
 
         def forml() -> Work:
-            # no more than write and close; it does not look for the next number, as ours does
-            return lambda: peer.call("commit", next(numbers), _COUNT, _SIZE)
+            # as ours does, it frees the pages of its last round
+            number = next(numbers)
+            if number > 1:
+                peer.call("remove", f"round{number - 1}")
+            return lambda: peer.call("commit", f"round{number}", _COUNT, _SIZE)
 
         times = race({"ours": contestants["ours"], "ForML": forml}, 2 * bench.rounds, settle=True)
     yield ratio("local: 10 states of 1 MB, sync=false, beside ForML's posix provider", times, "ours", "ForML", 1.2)
-
-
-def _stores(bench: Bench, **options: object) -> Iterator[Release]:
-    """Make one store after the other; asking for the next one removes the last.
-
-    All who write here free in each round what they wrote in the last, so that all are given the same pages of memory
-    again: on a virtual machine, the first touch of a page costs more than the write that it is for.
-    """
-    while True:
-        folder = bench.new()
-        release = next(published(place("local", folder, **options), bench.new()))
-        commit(release, b"a small state, so that all is made")
-        yield release
-        shutil.rmtree(folder)
 
 
 def _commit(stores: Iterator[Release]) -> Work:
@@ -155,12 +144,6 @@ def read(bench: Bench) -> Iterator[Figure]:
     yield figure("local: anonymous memory that a view of 64 MB takes", copies, "MB", 1)
 
 
-def grown(bench: Bench) -> Iterator[Figure]:
-    """Many generations; the listing of their folder, which `put` may add, is timed by itself."""
-    yield from growth.measure(bench, "local", 2.0, listing=_list)
-    yield from growth.measure(bench, "local", None, sync=False)
-
-
 def _list(options: dict[str, str], version: str) -> Work:
     folder = Path(options["path"], PROJECT, version)
     return lambda: os.listdir(folder)  # the plain call
@@ -183,4 +166,7 @@ def _flush(folder: Path) -> None:
         os.close(number)
 
 
-FIGURES: Final = {"commit-synced": synced, "commit-unsynced": unsynced, "read": read, "growth": grown}
+FIGURES: Final = {"commit-synced": synced, "commit-unsynced": unsynced, "read": read}
+#: What is wanted of the figures that all backends get.
+AIMS: Final = Aims(listing=_list)
+LARGE: Final = 64.0

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, Self, TypeAlias
 
 #: What is timed.
 Work: TypeAlias = Callable[[], object]
@@ -37,7 +37,7 @@ class Figure:
         value: The median.
         low: The lower quartile of all rounds.
         high: The upper quartile.
-        unit: x for a ratio, ms, us, MB.
+        unit: x for a ratio, ms, us, MB, /s.
         target: What it should be at most, or at least if `least`; None if it is there to be looked at.
         least: Whether more is better.
         note: The single medians behind a ratio, and what else a reader needs.
@@ -60,6 +60,37 @@ class Figure:
         if self.target is None:
             return None
         return self.value >= self.target if self.least else self.value <= self.target
+
+
+class Point(NamedTuple):
+    """A point of a line: the quartiles of what was measured there."""
+
+    at: float
+    low: float
+    middle: float
+    high: float
+
+    @classmethod
+    def of(cls, at: float, values: Sequence[float]) -> Self:
+        """Make a point of what the rounds gave."""
+        return cls(at, *_quartiles(values))
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """How something grows with something else.
+
+    Attributes:
+        what: What was measured.
+        axis: What it grows with.
+        unit: Of what was measured: ms, MB, /s.
+        lines: The name of each line -> its points, ascending.
+    """
+
+    what: str
+    axis: str
+    unit: str
+    lines: Mapping[str, Sequence[Point]]
 
 
 def race(contestants: Mapping[str, Contestant], rounds: int, *, settle: bool = False) -> Times:
@@ -107,10 +138,15 @@ def figure(
     what: str, values: Sequence[float], unit: str, target: float | None = None, *, least: bool = False, note: str = ""
 ) -> Figure:
     """Make a figure of what the rounds gave."""
-    low, high = (
-        (values[0], values[0]) if len(values) == 1 else statistics.quantiles(values, n=4, method="inclusive")[::2]
-    )
-    return Figure(what, statistics.median(values), low, high, unit, target, least, note)
+    low, middle, high = _quartiles(values)
+    return Figure(what, middle, low, high, unit, target, least, note)
+
+
+def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
 
 
 def ratio(

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import uuid4
 
 from modelkeep.backend import digest
+from modelkeep_conformance.bench.growth import Aims
 from modelkeep_conformance.bench.measure import Figure, Work, figure, race, ratio
 from modelkeep_conformance.bench.place import Bench, commit
 
@@ -69,3 +70,5 @@ def small(bench: Bench) -> Iterator[Figure]:
 
 
 FIGURES: Final = {"small": small}
+#: What is wanted of the figures that all backends get.
+AIMS: Final = Aims()

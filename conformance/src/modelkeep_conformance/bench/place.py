@@ -7,6 +7,7 @@ import functools
 import inspect
 import itertools
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
@@ -57,6 +58,19 @@ class Bench:
     def releases(self, provider: str, **options: Any) -> Iterator[Release]:
         """Make new releases, without end, in a new store."""
         return published(place(provider, self.new(), **options), self.new())
+
+    def stores(self, provider: str, **options: Any) -> Iterator[Release]:
+        """Make one release in a store of its own after the other; asking for the next one removes the last.
+
+        All who write beside it should free in each round what they wrote in the last, so that all are given the same
+        pages of memory again: on a virtual machine, the first touch of a page costs more than the write it is for.
+        """
+        while True:
+            folder = self.new()
+            release = next(published(place(provider, folder, **options), self.new()))
+            commit(release, b"a small state, so that all is made")
+            yield release
+            shutil.rmtree(folder)
 
     def release(self, provider: str, **options: Any) -> Release:
         """Make a release in a new store."""
