@@ -14,7 +14,7 @@ from modelkeep_conformance.golden import unpack
 class Harness(FileHarness):
     """All traits: the store is a file, and a folder beside it."""
 
-    traits = FileHarness.traits | {"aliases"}
+    traits = FileHarness.traits | {"aliases", "removable"}
     expendable = ("*.lock", "*.stage")
 
     def recipe(self, root: Path) -> dict[str, Any]:
