@@ -108,6 +108,9 @@ class Recorder(Registry):
     def move(self, project: Project.Key, alias: Alias.Key, move: Move) -> None:
         self._did("move", project, alias, move)
 
+    def remove(self, *key: Any) -> None:
+        self._did("remove", *key)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Recorder) and self.place == other.place
 
@@ -166,6 +169,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "moves": lambda r: r.moves("digits", "champion"),
     "current": lambda r: r.current("digits", "champion"),
     "move": lambda r: r.move("digits", "champion", MOVE),
+    "remove": lambda r: r.remove("digits", "1.0", 3),
 }
 #: Those that are about aliases.
 ALIASES = ("aliases", "moves", "current", "move")
@@ -185,6 +189,26 @@ def test_a_backend_is_given_keys(name: str) -> None:
         expected = [Project.Key, Alias.Key, Move]
     assert kinds[:3] == expected[: len(kinds)] or name == "write"
     assert kinds[:2] == expected[: min(2, len(kinds))]
+
+
+def test_what_is_removed_may_be_a_project_a_release_or_a_generation() -> None:
+    backend = Recorder()
+    registry = GuardedRegistry(backend)
+    registry.remove("digits")
+    registry.remove("digits", "1.0")
+    registry.remove("digits", generation="3", release="1.0")
+    assert [arguments for _, arguments in backend.calls] == [
+        ("digits",),
+        ("digits", Release.Key("1.0")),
+        ("digits", Release.Key("1.0"), 3),
+    ]
+    with pytest.raises(InvalidError):
+        registry.remove("digits", None, 3)
+    # None stands for all
+    for bad in [each for each in BAD_GENERATIONS if each is not None]:
+        with pytest.raises(InvalidError):
+            registry.remove("digits", "1.0", bad)
+    assert len(backend.calls) == 3
 
 
 @pytest.mark.parametrize("generation", [3, "3", np.int64(3), Generation.Key(3)])
@@ -252,6 +276,7 @@ def wrong_calls() -> Iterator[tuple[str, Callable[[Any], object]]]:
         yield add("view", bad, lambda r, v: view(r, v, "1.0", 1, SID))
         yield add("open", bad, lambda r, v: r.open(v, "1.0", 1))
         yield add("close", bad, lambda r, v: r.close(v, "1.0", 1, Tag()))
+        yield add("remove", bad, lambda r, v: r.remove(v))
         yield add("aliases", bad, lambda r, v: r.aliases(v))
         yield add("moves", bad, lambda r, v: r.moves(v, "champion"))
         yield add("current", bad, lambda r, v: r.current(v, "champion"))
@@ -269,6 +294,7 @@ def wrong_calls() -> Iterator[tuple[str, Callable[[Any], object]]]:
         yield add("view release", bad, lambda r, v: view(r, "digits", v, 1, SID))
         yield add("open release", bad, lambda r, v: r.open("digits", v, 1))
         yield add("close release", bad, lambda r, v: r.close("digits", v, 1, Tag()))
+        yield add("remove release", bad, lambda r, v: r.remove("digits", v, 1))
     for bad in BAD_GENERATIONS:
         yield add("read generation", bad, lambda r, v: r.read("digits", "1.0", v, SID))
         yield add("view generation", bad, lambda r, v: view(r, "digits", "1.0", v, SID))
@@ -366,7 +392,7 @@ def test_a_storage_error_names_the_key(name: str) -> None:
     assert "disk on fire" in message
     if name in ("read", "view", "write"):
         assert str(SID) in message
-    if name in ("read", "view", "open", "close"):
+    if name in ("read", "view", "open", "close", "remove"):
         assert "digits/1.0/3" in message
 
 

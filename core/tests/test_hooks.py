@@ -13,7 +13,7 @@ import modelkeep
 from modelkeep import Descriptor, InvalidError, Inventory, MissingError, Move, Package, Registry, Tag, hooks
 from modelkeep.hooks import Event, hookimpl
 
-ACTIONS = ["push", "pull", "mount", "write", "read", "close", "move", "put", "get"]
+ACTIONS = ["push", "pull", "mount", "write", "read", "close", "move", "remove", "put", "get"]
 
 
 class Veto(Exception):  # noqa: N818  # it is no error
@@ -86,6 +86,7 @@ def uses(registry: Any, inventory: Any, package: Package, handle: Descriptor.Han
         "close": lambda: registry.close("digits", "1.0", 1, Tag(states=[sid])),
         "read": lambda: registry.read("digits", "1.0", 1, sid),
         "move": lambda: registry.move("digits", "champion", Move(_count(registry) + 1, ("1.0", 1))),
+        "remove": lambda: registry.remove("digits", "1.0", 1),
         "put": lambda: inventory.put(handle),
         "get": lambda: inventory.get("serving"),
     }
@@ -130,6 +131,7 @@ def test_an_event_holds_the_keys_of_the_call(
             alias=modelkeep.Alias.Key("champion"),
             move=registry.current(modelkeep.Project.Key("digits"), modelkeep.Alias.Key("champion")),
         ),
+        "remove": Event(action="remove", **place, generation=modelkeep.Generation.Key(1)),
         "put": Event(action="put", place=repr(inventory), application=Descriptor.Key("serving")),
         "get": Event(action="get", place=repr(inventory), application=Descriptor.Key("serving")),
     }
@@ -191,7 +193,7 @@ def test_a_call_that_is_invalid_is_told_to_nobody(registry: Any, events: list[tu
 # vetoes
 
 
-@pytest.mark.parametrize("action", ["push", "write", "close", "move", "put"])
+@pytest.mark.parametrize("action", ["push", "write", "close", "move", "remove", "put"])
 def test_a_veto_passes_as_it_is_and_nothing_was_done(
     uses: dict[str, Use], register: Callable[[object], object], registry: Any, inventory: Any, action: str
 ) -> None:
@@ -217,6 +219,8 @@ def test_a_veto_passes_as_it_is_and_nothing_was_done(
             assert registry.generations("digits", "1.0") == ()
         case "move":
             assert registry.aliases("digits") == ()
+        case "remove":
+            assert registry.generations("digits", "1.0") == (1,)
         case "put":
             assert inventory.list() == ()
     uses[action]()

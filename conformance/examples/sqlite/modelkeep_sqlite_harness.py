@@ -33,7 +33,7 @@ class Row(Region):
 class Harness(FileHarness):
     """All traits: the store is a file."""
 
-    traits = FileHarness.traits | {"aliases"}
+    traits = FileHarness.traits | {"aliases", "removable"}
 
     def recipe(self, root: Path) -> dict[str, Any]:
         return {"provider": "sqlite", "path": str(root / "store.sqlite")}

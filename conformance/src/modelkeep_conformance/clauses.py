@@ -19,6 +19,7 @@ TRAITS: Final[Mapping[str, str]] = {
     "corruptible": "a test can reach the stored bytes",
     "local_files": "a store is files in a folder, which can be moved, copied and made read-only",
     "aliases": "it keeps aliases, which a registry may do",
+    "removable": "it removes generations, releases and projects, which a registry may do",
 }
 
 
@@ -74,6 +75,7 @@ _M: Final = "multiprocess"
 _C: Final = "corruptible"
 _F: Final = "local_files"
 _A: Final = "aliases"
+_R: Final = "removable"
 
 CHAPTERS: Final = (
     Chapter(
@@ -409,6 +411,51 @@ CHAPTERS: Final = (
                 "Two handles see each other's moves at once; so do a pickled handle, and a child made by fork.",
                 _A,
             ),
+        ),
+    ),
+    Chapter(
+        "Removal",
+        (
+            _clause(
+                "V1",
+                "What was removed is gone when `remove` returns: no listing has it, `latest` is the next one, a project "
+                "without releases is none, and every method that would read it raises MissingError. Siblings are intact, "
+                "also those with the same states.",
+                _R,
+            ),
+            _clause(
+                "V2",
+                "A removed number or version is never given out again: `close` and `push` of it, in any spelling, raise "
+                "ConflictError that says so; `Release.put` passes it over.",
+                _R,
+            ),
+            _clause(
+                "V3",
+                "Removing what is not there, or was removed before, raises MissingError and changes nothing; of racing "
+                "removers at least one succeeds, and the others are told nothing else.",
+                _R,
+            ),
+            _clause(
+                "V4",
+                "A removal is durable when `remove` returns: D1-D5, D7, D8 and D10 hold for it. A project goes release by "
+                "release.",
+                _R,
+                _D,
+            ),
+            _clause(
+                "V5",
+                "While things are removed, readers see what was committed, whole, or MissingError; other handles see a "
+                "removal at once; committers beside it lose nothing.",
+                _R,
+            ),
+            _clause(
+                "V6",
+                "An alias of what was removed keeps its log; reading through it raises MissingError, and so does moving an "
+                "alias there.",
+                _R,
+                _A,
+            ),
+            _clause("V7", "What is damaged can be removed all the same.", _R, _C),
         ),
     ),
     Chapter(

@@ -232,7 +232,7 @@ def keyvalue_items(engine: Engine, project: str, version: str) -> dict[str, str]
     items[f"blob/{record(f'release/{project}/{canonical}')['blob'].partition(':')[2]}"] = "release"
     for key in engine.keys(f"generation/{project}/{canonical}/"):
         items[key] = f"generation/{int(key.rpartition('/')[2])}"
-        for sid, (digest, _) in record(key)["states"].items():
+        for sid, (digest, _) in record(key).get("states", {}).items():
             items[f"blob/{digest.partition(':')[2]}"] = f"state/{sid}"
     for key in engine.keys(f"alias/{project}/"):
         _, _, alias, number = key.split("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,11 +16,27 @@ if TYPE_CHECKING:
 
 #: A push of a file and of a folder, the first push to a store, the first move of an alias, and so on; each is a name
 #: of a `Job`.
-JOBS: Final = ("push", "push-folder", "push-first", "write", "close", "move", "move-new", "put", "put-first")
+JOBS: Final = (
+    "push",
+    "push-folder",
+    "push-first",
+    "write",
+    "close",
+    "move",
+    "move-new",
+    "remove",
+    "remove-release",
+    "put",
+    "put-first",
+)
 #: The size of the states that are written, in bytes.
 SIZE: Final = 70_000
 #: The alias that is moved.
 _ALIAS: Final = "challenger"
+#: What making a call again raises that did its work, of a removal and of others.
+_MADE: Final = {True: MissingError, False: ConflictError}
+#: The project in which something is removed.
+_GONE: Final = "gone"
 
 
 class Job:
@@ -37,6 +54,8 @@ class Job:
             not_applicable(f"the backend has no {'inventory' if name.startswith('put') else 'registry'}")
         if name.startswith("move") and not kit.names_generations:
             not_applicable("the backend is not aliases")
+        if name.startswith("remove") and not kit.removes:
+            not_applicable("the backend is not removable")
         self.kit, self.name, self.root = kit, name, root
         # in a store of its own if this one is to be new: what is loaded at first use is not to be cut short
         self.filled: Filled | None = Filled(kit, kit.folder(f"beside-{root.name}") if name.endswith("first") else root)
@@ -48,6 +67,11 @@ class Job:
         #: what is pushed, and what is pushed after it; not made where a fault is
         self.package = package(version="2.0" if self.filled else VERSION, folder=name == "push-folder")
         self._next = package(version="3.0")
+        if name.startswith("remove"):
+            self.registry().push(package(_GONE))
+            for number in (1, 2):
+                self.registry().write(_GONE, VERSION, sid(number), content(number))
+                self.registry().close(_GONE, VERSION, number, make_tag(sid(number)))
         #: what was moved before, and what is
         self._moves = (Move(1, (VERSION, 1)),) if name == "move" else ()
         self._move = Move(len(self._moves) + 1, (VERSION, 2), note="why")
@@ -78,6 +102,10 @@ class Job:
             handle.write(PROJECT, VERSION, sid(21), content(21, SIZE))
         elif self.name == "close":
             handle.close(PROJECT, VERSION, 4, self._tag)
+        elif self.name == "remove":
+            handle.remove(_GONE, VERSION, 2)
+        elif self.name == "remove-release":
+            handle.remove(_GONE, VERSION)
         elif self.name.startswith("move"):
             handle.move(PROJECT, _ALIAS, self._move)
         else:
@@ -102,7 +130,30 @@ class Job:
         """Whether the call did its work; if so, all of it."""
         if self.name.startswith("put"):
             return self._put()
-        return self._committed() | self._moved()
+        return self._committed() | self._moved() | self._removed()
+
+    def _removed(self) -> bool:
+        """Whether it was removed; if so, all of it, and otherwise nothing."""
+        if not self.name.startswith("remove"):
+            return False
+        registry = self.registry()
+        if _GONE not in registry.projects():
+            assert self.name == "remove-release"
+            for call in (registry.releases, lambda _: registry.generations(_GONE, VERSION)):
+                with contextlib.suppress(MissingError):
+                    raise AssertionError(f"{call(_GONE)} are left of what was removed")
+            return True
+        assert [str(key) for key in registry.releases(_GONE)] == [VERSION]
+        left = registry.generations(_GONE, VERSION)
+        assert left in ((1, 2), (1,))
+        assert registry.latest(_GONE, VERSION) == left[-1]
+        for number in left:
+            assert registry.open(_GONE, VERSION, number).states == (sid(number),)
+            assert registry.read(_GONE, VERSION, number, sid(number)) == content(number)
+        if 2 in left:
+            return False
+        assert self.name == "remove"
+        return True
 
     def _moved(self) -> bool:
         """Whether the alias was moved; if so, the move is whole."""
@@ -134,7 +185,7 @@ class Job:
         registry = self.registry()
         if not self.filled and not registry.projects():
             return False
-        assert registry.projects() == (PROJECT,)
+        assert [each for each in registry.projects() if each != _GONE] == [PROJECT]
         versions = [str(key) for key in registry.releases(PROJECT)]
         new = str(self.package.manifest.version)
         assert versions in ([VERSION], [VERSION, new])
@@ -160,7 +211,7 @@ class Job:
         done = self._done()
         try:
             self.call(handle)
-        except ConflictError:
+        except _MADE[self.name.startswith("remove")]:
             assert done, "a call that did not do its work can not be made again"
         else:
             assert not done or self.name.startswith("put"), "what was done is done once more"
@@ -192,6 +243,13 @@ class Job:
         registry.write(PROJECT, "3.0", sid(1), content(1))
         registry.close(PROJECT, "3.0", 1, make_tag(sid(1)))
         registry.close(PROJECT, VERSION, 9, make_tag())
+        if self.name.startswith("remove"):
+            for generation in (2, 1)[: 2 if self.name == "remove-release" else 1]:
+                with contextlib.suppress(MissingError):
+                    raise AssertionError(f"{registry.open(_GONE, VERSION, generation)} is left")
+            registry.push(package(_GONE, "2.0"))
+            registry.remove(_GONE)
+            assert _GONE not in self.registry().projects()
         if self.name.startswith("move"):
             for number, alias in ((self._move.number + 1, _ALIAS), (1, "another")):
                 registry.move(PROJECT, alias, Move(number, (VERSION, 3)))

@@ -199,6 +199,11 @@ class Kit:
         """Whether the backend has a registry that keeps aliases."""
         return self.registers and "aliases" in self.harness.traits
 
+    @property
+    def removes(self) -> bool:
+        """Whether the backend has a registry that removes."""
+        return self.registers and "removable" in self.harness.traits
+
     def regions(self, root: Path | None = None) -> list[Region]:
         """The stored bytes, which a backend that is corruptible can reach."""
         found = list(self.harness.regions(root or self.root, PROJECT, VERSION))

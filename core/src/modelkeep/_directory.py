@@ -102,6 +102,15 @@ class Project(_ProjectTypes, _Shown):
         self.registry.push(package)
         return Release(self.registry, self.key, package.manifest.version)
 
+    def remove(self) -> None:
+        """Remove all releases, one after the other; their versions are never given out again.
+
+        Raises:
+            MissingError: There is no such project, or it was removed before.
+            UnsupportedError: The backend removes nothing.
+        """
+        self.registry.remove(self.key)
+
     def aliases(self) -> tuple[AliasKey, ...]:
         """The names of the aliases, those that name nothing any more included, ascending.
 
@@ -156,6 +165,15 @@ class Release(_ReleaseTypes, _Shown):
                 "dump states and put a tag first"
             )
         return Generation(self.registry, self.project, self.key, latest)
+
+    def remove(self) -> None:
+        """Remove the release and its generations; its version is never given out again.
+
+        Raises:
+            MissingError: There is no such release, or it was removed before.
+            UnsupportedError: The backend removes nothing.
+        """
+        self.registry.remove(self.project, self.key)
 
     def package(self) -> Package:
         """A private copy of the release's package."""
@@ -242,6 +260,15 @@ class Generation(_GenerationTypes, _Shown):
             MissingError: There is no such generation, or it names no such state.
         """
         return self.registry.view(self.project, self.release, self.key, self._sid(state))
+
+    def remove(self) -> None:
+        """Remove the generation; its number is never given out again.
+
+        Raises:
+            MissingError: There is no such generation, or it was removed before.
+            UnsupportedError: The backend removes nothing.
+        """
+        self.registry.remove(self.project, self.release, self.key)
 
     def _sid(self, state: UUID | SupportsIndex) -> UUID:
         if isinstance(state, UUID):

@@ -206,6 +206,19 @@ class GuardedRegistry(_Guard[Registry], Registry):
         with self._call("move", project=project, alias=alias, move=_a(Move, move)):
             self.inner.move(project, alias, move)
 
+    def remove(
+        self, project: str, release: str | ReleaseKey | None = None, generation: int | str | None = None
+    ) -> None:
+        keys: dict[str, Any] = {"project": ProjectKey(project)}
+        if release is not None:
+            keys["release"] = ReleaseKey(release)
+        if generation is not None:
+            if release is None:
+                raise InvalidError(f"A generation is removed together with its release's name, not {generation} alone")
+            keys["generation"] = GenerationKey(generation)
+        with self._call("remove", **keys):
+            self.inner.remove(*keys.values())
+
 
 class GuardedInventory(_Guard[Inventory], Inventory):
     """An inventory that is loaded by name; see `GuardedRegistry`."""

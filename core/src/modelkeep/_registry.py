@@ -249,6 +249,23 @@ class Registry(ABC):
             f"{self!r} keeps no aliases, so {project}@{alias} can not be moved to {move.target}; {_KEEPERS}"
         )
 
+    def remove(
+        self, project: ProjectKey, release: ReleaseKey | None = None, generation: GenerationKey | None = None
+    ) -> None:
+        """Remove a generation, a release with its generations, or all releases of a project, durably.
+
+        When this returns, no listing has it and every method that would read it raises MissingError. Its number or
+        version is never given out again: `close` and `push` of it raise ConflictError. A generation and a release go
+        all or nothing; a project goes release by release, and what was cut short goes on when it is made again.
+        Removing is optional for a backend. It frees no room by itself.
+
+        Raises:
+            MissingError: There is no such thing, or it was removed before.
+            UnsupportedError: The backend removes nothing.
+        """
+        key = "/".join(str(each) for each in (project, release, generation) if each is not None)
+        raise UnsupportedError(f"{self!r} can not remove {key} or anything else; copy what is to stay to another place")
+
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_private": None}
 

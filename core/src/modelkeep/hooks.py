@@ -39,7 +39,7 @@ class Event:
     """What is about to happen, or did; what an action has no use for is None.
 
     Attributes:
-        action: push, pull, mount, write, read, close, move, put or get.
+        action: push, pull, mount, write, read, close, move, remove, put or get.
         place: The registry or inventory, as its repr shows it.
         project: The project.
         release: The release.
@@ -96,6 +96,10 @@ class Specs:
     def before_move(self, event: Event) -> None: ...
     @_hookspec
     def after_move(self, event: Event) -> None: ...
+    @_hookspec
+    def before_remove(self, event: Event) -> None: ...
+    @_hookspec
+    def after_remove(self, event: Event) -> None: ...
     @_hookspec
     def before_put(self, event: Event) -> None: ...
     @_hookspec

@@ -14,7 +14,11 @@ What is stored, `/` joining the parts of a key, the version spelled canonically:
     generation/<project>/<version>/<number> created by `close`, which commits: tag, digest and size of each state
     release/<project>/<version>             created by `push`, which commits: manifest, version as pushed, digests
     alias/<project>/<alias>/<number>        created by `move`, which commits: what the alias names from then on
+    removed/<key>                           tells where to look for one of the above that was removed
     application/<name>                      replaced by `put`, which commits: the source
+
+What is removed is replaced by a record that says so, which commits: who reads it finds that in the place of what was,
+with no second lookup, and nothing can be created there again.
 
 All but blobs are sealed records (a digest over key and value), so that no flipped bit and no exchange goes unnoticed.
 """
@@ -59,6 +63,9 @@ _decode: Final = json.JSONDecoder().decode
 
 #: How many separators the key of a generation, or of a move, has.
 _DEPTH: Final = 3
+
+#: The body of the record of what was removed.
+_REMOVED: Final = b'{"removed":true}'
 
 #: The version of the layout that is written.
 FORMAT: Final = 1
@@ -204,19 +211,19 @@ class Registry(_Store, _Registry):
 
     def projects(self) -> list[ProjectKey]:
         self._check()
-        found = {key.split("/")[1] for key in self._engine.keys("release/") if _released(key)}
+        found = {key.split("/")[1] for key in self._keys("release/") if _released(key)}
         return sorted(map(ProjectKey, found))
 
     def releases(self, project: ProjectKey) -> list[ReleaseKey]:
         self._check()
-        found = [release for key in self._engine.keys(f"release/{project}/") if (release := _released(key))]
+        found = [release for key in self._keys(f"release/{project}/") if (release := _released(key))]
         if not found:
             raise MissingError(f"{self!r} has no project {project}; push a package of it first")
         return sorted(self._spelled(project, release) for release in found)
 
     def _spelled(self, project: ProjectKey, release: ReleaseKey) -> ReleaseKey:
         # a damaged release is listed all the same, canonically: its siblings must stay reachable
-        with contextlib.suppress(CorruptedError):
+        with contextlib.suppress(CorruptedError, LookupError):
             return ReleaseKey(
                 self._record(f"release/{project}/{release.canonical}", "record", project, release)["version"]
             )
@@ -229,19 +236,29 @@ class Registry(_Store, _Registry):
         return self._last(self._released(project, release))
 
     def _numbers(self, prefix: str) -> Iterator[GenerationKey]:
-        return (number for key in self._engine.keys(prefix) if (number := _number(key)))
+        return (number for key in self._keys(prefix) if (number := _number(key)))
+
+    def _keys(self, prefix: str) -> list[str]:
+        """List the keys that begin with a prefix, less those of what was removed."""
+        keys = list(self._engine.keys(prefix))
+        # what is removed is told here first, so that its record may still be as it was
+        removed = {key.removeprefix("removed/") for key in self._engine.keys(f"removed/{prefix}")}
+        return [key for key in keys if key not in removed or not _removed(self._engine.get(key))]
 
     def _last(self, prefix: str) -> GenerationKey | None:
         key = self._engine.last(prefix)
-        if key is None or (number := _number(key)):
-            return None if key is None else number
-        # what somebody else put there is the last key
+        if key is None:
+            return None
+        if (number := _number(key)) and not _removed(self._engine.get(key)):
+            return number
+        # what somebody else put there, or what was removed, is the last key
         return max(self._numbers(prefix), default=None)
 
     def _released(self, project: ProjectKey, release: ReleaseKey) -> str:
         """Return the prefix of a release's generations, after making sure that there is such a release."""
         self._check()
-        if self._engine.get(f"release/{project}/{release.canonical}") is None:
+        record = self._engine.get(f"release/{project}/{release.canonical}")
+        if record is None or _removed(record):
             raise MissingError(f"{self!r} has no release {project}/{release}; push its package first")
         return f"generation/{project}/{release.canonical}/"
 
@@ -253,8 +270,8 @@ class Registry(_Store, _Registry):
             f"{self!r} has a release {manifest.name}/{manifest.version} already, and releases never change: "
             "raise the version"
         )
-        if self._engine.get(key) is not None:
-            raise conflict
+        if (known := self._engine.get(key)) is not None:
+            raise conflict if not _removed(known) else self._gone(f"{manifest.name}/{manifest.version}", "version")
         # a copy of our own: what is stored must be what was hashed, whoever edits the source meanwhile
         folder = scratch()
         try:
@@ -285,7 +302,7 @@ class Registry(_Store, _Registry):
     def pull(self, project: ProjectKey, release: ReleaseKey) -> Package:
         self._check()
         record = self._record(f"release/{project}/{release.canonical}", "record", project, release)
-        if record is None:
+        if record is None or "removed" in record:
             raise MissingError(f"{self!r} has no release {project}/{release}; push its package first")
 
         def fill(path: Path) -> None:
@@ -349,7 +366,7 @@ class Registry(_Store, _Registry):
     def _generation(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> Any:
         self._check()
         record = self._record(_numbered(project, release, generation), "tag", project, release, generation)
-        if record is None:
+        if record is None or "removed" in record:
             self._released(project, release)
             raise MissingError(f"{self!r} has no generation {project}/{release}/{generation}")
         return record
@@ -369,10 +386,49 @@ class Registry(_Store, _Registry):
             states[str(sid)] = state["digest"], state["size"]
             needs += name, _blob(state["digest"])
         if not self._engine.create(key, _dump(key, tag=tag.dumps(), states=states), needs=needs):
+            if _removed(self._engine.get(key)):
+                raise self._gone(f"{project}/{release}/{generation}", "number")
             raise ConflictError(
                 f"{self!r} has a generation {project}/{release}/{generation} already, and generations never change: "
                 "close under another number"
             )
+
+    def remove(
+        self, project: ProjectKey, release: ReleaseKey | None = None, generation: GenerationKey | None = None
+    ) -> None:
+        self._check()
+        if release is None:
+            for each in reversed(self.releases(project)):
+                with contextlib.suppress(MissingError):
+                    self.remove(project, each)
+            return
+        if generation is None:
+            removed = self._remove(f"release/{project}/{release.canonical}")
+            # they could be read by who knows their numbers; also what another remover did not come to
+            for key in self._keys(f"generation/{project}/{release.canonical}/"):
+                self._remove(key)
+        else:
+            self._released(project, release)
+            removed = self._remove(_numbered(project, release, generation))
+        if not removed:
+            what = "release" if generation is None else "generation"
+            key = "/".join(map(str, filter(None, (project, release, generation))))
+            raise MissingError(f"{self!r} has no {what} {key} that could be removed")
+
+    def _remove(self, key: str) -> bool:
+        """Put in the place of a record that it was removed; tell whether there was one."""
+        record = self._engine.get(key)
+        if record is None or _removed(record):
+            return False
+        # listings look there first
+        self._engine.create(f"removed/{key}", seal(f"removed/{key}", _REMOVED))
+        self._engine.replace(key, seal(key, _REMOVED))
+        return True
+
+    def _gone(self, what: str, kind: str) -> ConflictError:
+        return ConflictError(
+            f"{self!r}: {what} was removed, and its {kind} is never given out again: take another {kind}"
+        )
 
     def aliases(self, project: ProjectKey) -> list[AliasKey]:
         keys = self._engine.keys(self._moved(project))
@@ -402,7 +458,7 @@ class Registry(_Store, _Registry):
     def _moved(self, project: ProjectKey, alias: AliasKey | None = None) -> str:
         """Return the prefix of an alias's moves, or of all, after making sure that there is such a project."""
         self._check()
-        if not any(map(_released, self._engine.keys(f"release/{project}/"))):
+        if not any(map(_released, self._keys(f"release/{project}/"))):
             raise MissingError(f"{self!r} has no project {project}; push a package of it first")
         return f"alias/{project}/" if alias is None else f"alias/{project}/{alias}/"
 
@@ -455,6 +511,11 @@ class Inventory(_Store, _Inventory):
         self._check(create=True)
         key = f"application/{descriptor.descriptor.name}"
         self._engine.replace(key, seal(key, descriptor.descriptor.source))
+
+
+def _removed(record: bytes | None) -> bool:
+    # no other record ends with this line
+    return record is not None and record.endswith(b"\n" + _REMOVED)
 
 
 def _blob(name: str) -> str:

@@ -157,9 +157,9 @@ def damaged(filled: Path) -> Path:
 
 @pytest.fixture
 def on_terminal() -> Callable[..., tuple[int, str]]:
-    """Run a command on a terminal of 200 columns; gives its code and all that it showed there."""
+    """Run a command on a terminal of 200 columns, where lines may be typed; gives its code and what it showed."""
 
-    def on_terminal(*arguments: str, raw: bool = False, **variables: str) -> tuple[int, str]:
+    def on_terminal(*arguments: str, raw: bool = False, typed: str = "", **variables: str) -> tuple[int, str]:
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **variables}
         main_end, other_end = pty.openpty()
         with subprocess.Popen(
@@ -170,6 +170,7 @@ def on_terminal() -> Callable[..., tuple[int, str]]:
             env=environment,
         ) as process:
             os.close(other_end)
+            os.write(main_end, typed.encode())
             shown = b""
             while True:
                 try:

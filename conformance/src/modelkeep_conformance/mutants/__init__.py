@@ -19,6 +19,7 @@ from modelkeep_conformance.mutants import (
     listings,
     odd,
     releases,
+    removal,
     states,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "listings",
     "odd",
     "releases",
+    "removal",
     "states",
 ]
 

@@ -13,9 +13,14 @@ from modelkeep_conformance.kit import Kit
 clause = pytest.mark.clause
 
 
-def of_aliases(names: Iterable[str]) -> list[Any]:
-    """Calls to test, each a parameter: those that move an alias are about aliases, too."""
-    return [pytest.param(name, marks=clause("A5")) if name.startswith("move") else name for name in names]
+#: What some calls are about besides: moving an alias, removing.
+_ALSO = {"move": "A5", "remove": "V4"}
+
+
+def calls_of(names: Iterable[str]) -> list[Any]:
+    """Calls to test, each a parameter with the clauses that it is about besides those of the test."""
+    also = {name: _ALSO.get(name.partition("-")[0]) for name in names}
+    return [pytest.param(name, marks=clause(more)) if more else name for name, more in also.items()]
 
 
 def explore(kit: Kit, examples: int, **more: Any) -> settings:

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -26,7 +26,7 @@ from modelkeep_conformance.kit import (
     tag,
 )
 from modelkeep_conformance.processes import KILLED, forked, in_processes, killed_after
-from modelkeep_conformance.suite import clause, of_aliases
+from modelkeep_conformance.suite import calls_of, clause
 
 
 @clause("D1")
@@ -41,7 +41,7 @@ def test_another_process_sees_what_was_acknowledged(kit: Kit) -> None:
 
 
 @clause("D1")
-@pytest.mark.parametrize("name", of_aliases(JOBS))
+@pytest.mark.parametrize("name", calls_of(JOBS))
 def test_what_was_acknowledged_survives_its_process(kit: Kit, name: str) -> None:
     """Killed as soon as the call has returned, with its handle open: nothing can be made good later."""
     job = Job(kit, name, kit.root)
@@ -60,7 +60,7 @@ def test_what_was_acknowledged_survives_its_process(kit: Kit, name: str) -> None
 
 
 @clause("D2", "D3", "D4")
-@pytest.mark.parametrize("name", of_aliases(JOBS))
+@pytest.mark.parametrize("name", calls_of(JOBS))
 def test_a_kill_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     """Steps are the file events that Python reports; what an engine does in C is for the two tests below."""
     job = Job(kit, name, kit.folder("counted"))
@@ -77,7 +77,7 @@ def test_a_kill_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
 
 
 @clause("D2", "D3", "D4")
-@pytest.mark.parametrize("name", of_aliases(JOBS))
+@pytest.mark.parametrize("name", calls_of(JOBS))
 def test_a_kill_at_any_time_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     """For what engines do between calls, as in maps of memory: kills spread at random over what the call takes."""
     job = Job(kit, name, kit.folder("timed"))
@@ -94,12 +94,12 @@ def test_a_kill_at_any_time_leaves_all_or_nothing(kit: Kit, name: str) -> None:
 
 
 @clause("D5")
-@pytest.mark.parametrize("name", of_aliases(["push", "push-folder", "close", "move", "put"]))
+@pytest.mark.parametrize("name", calls_of(["push", "push-folder", "close", "move", "remove", "remove-release", "put"]))
 def test_what_is_acknowledged_was_flushed(kit: Kit, name: str) -> None:
     """Told by the system calls of a process that commits, also to a project that is new: its folders are, too."""
     if not syscalls.available():
         could_not_run(syscalls.UNAVAILABLE)
-    Job(kit, name, kit.root)
+    job = Job(kit, name, kit.root)
     packages = [package(version="2.0", folder=name == "push-folder"), package("traced")]
     handles = [kit.handle(APPLICATIONS[0], "x = 2\n"), kit.handle("traced")]
 
@@ -114,6 +114,8 @@ def test_what_is_acknowledged_was_flushed(kit: Kit, name: str) -> None:
         if name == "move":
             registry.move(PROJECT, ALIAS, Move(3, (VERSION, 2)))
             registry.move(PROJECT, "traced", Move(1, (VERSION, 2)))
+        if name.startswith("remove"):
+            job.call(registry)
         if name == "close":
             for project in (PROJECT, "traced"):
                 registry.write(project, VERSION, sid(41), content(41, 50_000))
@@ -125,7 +127,7 @@ def test_what_is_acknowledged_was_flushed(kit: Kit, name: str) -> None:
 
 
 @clause("D5")
-@pytest.mark.parametrize("name", of_aliases(name for name in JOBS if name != "write"))
+@pytest.mark.parametrize("name", calls_of(name for name in JOBS if name != "write"))
 def test_a_flush_that_fails_is_an_error(kit: Kit, name: str) -> None:
     """EIO from each flush and all after it: nothing is acknowledged that may not be there."""
     meddle(
@@ -159,7 +161,7 @@ def meddle(kit: Kit, name: str, calls: Sequence[str], what: str, *, few: int, ex
 
 
 @clause("D10")
-@pytest.mark.parametrize("name", of_aliases(JOBS))
+@pytest.mark.parametrize("name", calls_of(JOBS))
 def test_a_kill_at_each_system_call_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     """Met just before the kernel carries the call out, whether Python or an engine in C makes it."""
     meddle(kit, name, syscalls.CHANGES, "signal=KILL", few=8, expected=lambda result: result == KILLED)
@@ -167,7 +169,7 @@ def test_a_kill_at_each_system_call_leaves_all_or_nothing(kit: Kit, name: str) -
 
 @clause("D10")
 @pytest.mark.parametrize("what", ["error=ENOSPC", "error=ENOSPC+"])
-@pytest.mark.parametrize("name", of_aliases(JOBS))
+@pytest.mark.parametrize("name", calls_of(JOBS))
 def test_no_room_at_each_system_call_is_an_error_that_loses_nothing(kit: Kit, name: str, what: str) -> None:
     """For one write, or for one and all after it; what is cleared away only once all is done may be left."""
     writes = (*syscalls.WRITES, *syscalls.NAMES, *syscalls.FLUSHES)
@@ -242,24 +244,30 @@ def test_no_room_is_an_error_that_loses_nothing(kit: Kit, name: str) -> None:
         assert job.registry().read(PROJECT, VERSION, 6, sid(31)) == large
 
 
-@clause("D8")
-def test_a_read_only_store_can_be_read_and_not_written(kit: Kit) -> None:
-    filled = Filled(kit)
-    calls: list[Callable[[], Any]] = []
+def _writes(kit: Kit) -> Iterator[Callable[[], Any]]:
+    """Calls that write to a filled store, each through a handle of its own."""
     if kit.registers:
-        calls += [
+        yield from [
             lambda: kit.registry().push(package(version="2.0")),
             lambda: kit.registry().push(package("beta")),
             lambda: kit.registry().write(PROJECT, VERSION, sid(8), b"x"),
             lambda: kit.registry().close(PROJECT, VERSION, 4, Tag()),
         ]
     if kit.names_generations:
-        calls += [
+        yield from [
             lambda: kit.registry().move(PROJECT, ALIAS, Move(3, None)),
             lambda: kit.registry().move(PROJECT, "new", Move(1, (VERSION, 1))),
         ]
+    if kit.removes:
+        yield from [lambda: kit.registry().remove(PROJECT, VERSION, 2)]
     if kit.inventories:
-        calls += [lambda: kit.inventory().put(kit.handle("third"))]
+        yield from [lambda: kit.inventory().put(kit.handle("third"))]
+
+
+@clause("D8")
+def test_a_read_only_store_can_be_read_and_not_written(kit: Kit) -> None:
+    filled = Filled(kit)
+    calls = list(_writes(kit))
 
     def check() -> str:
         for _ in range(2):
@@ -288,12 +296,16 @@ def test_a_newer_format_is_refused_by_name(kit: Kit) -> None:
         could_not_run("the harness can not change the format")
     if kit.registers:
         registry = kit.registry()
-        aliased: list[Callable[[], Any]] = [
+        optional: list[Callable[[], Any]] = [
             lambda: registry.aliases(PROJECT),
             lambda: registry.moves(PROJECT, ALIAS),
             lambda: registry.current(PROJECT, ALIAS),
             lambda: registry.move(PROJECT, ALIAS, Move(3, None)),
         ]
+        if not kit.names_generations:
+            optional = []
+        if kit.removes:
+            optional.append(lambda: registry.remove(PROJECT, VERSION, 1))
         for call in (
             registry.projects,
             lambda: registry.releases(PROJECT),
@@ -303,7 +315,7 @@ def test_a_newer_format_is_refused_by_name(kit: Kit) -> None:
             lambda: registry.push(package(version="2.0")),
             lambda: registry.write(PROJECT, VERSION, sid(9), b"x"),
             lambda: registry.close(PROJECT, VERSION, 4, Tag()),
-            *(aliased if kit.names_generations else ()),
+            *optional,
         ):
             with pytest.raises(UnsupportedError, match="format"):
                 call()

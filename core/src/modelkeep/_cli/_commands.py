@@ -64,6 +64,7 @@ class Commands(click.Group):
         "history": "_history:history",
         "alias": "_alias:alias",
         "cp": "_copy:cp",
+        "rm": "_rm:rm",
         "verify": "_verify:verify",
         "doctor": "_doctor:doctor",
         "providers": "_setup:providers",
@@ -79,7 +80,8 @@ class Commands(click.Group):
       3  it is not there             8  not supported, or not installed
       4  the input can't be right    130, 141  interrupted, nobody reads stdout
     \b
-      1 is an unforeseen error, or damage that verify, or a fault that doctor found.
+      1 is an unforeseen error, damage that verify or a fault that doctor found,
+      or what rm asked about and was told to leave.
     """,
 )
 @json_option

@@ -15,7 +15,9 @@
 This is the tree of ForML's posix provider (forml 0.93, forml/provider/registry/filesystem/posix.py) with some files of
 our own that it does not look at. What it wrote has no digests and is taken as it is.
 
-A release and a generation are made in `.stage` and appear by one rename of a complete folder.
+A release and a generation are made in `.stage` and appear by one rename of a complete folder. They are removed by
+another rename, of the package to `removed.4ml` or of the tag to `removed.toml`: without these a folder is neither of
+them, and still keeps its place from being taken again.
 """
 
 from __future__ import annotations
@@ -59,6 +61,9 @@ _MARKER: Final = ".modelkeep.toml"
 _PACKAGE: Final = "package.4ml"
 _RELEASE: Final = "release.toml"
 _TAG: Final = "tag.toml"
+#: What these two are called once they were removed.
+_REMOVED_PACKAGE: Final = "removed.4ml"
+_REMOVED_TAG: Final = "removed.toml"
 _STAGE: Final = ".stage"
 _DIGESTS: Final = ".digests"
 _ALIASES: Final = ".aliases"
@@ -160,13 +165,13 @@ class Registry(_Place, modelkeep.Registry):
             raise MissingError(f"{self!r} has no project {project}; push a package of it first")
         return sorted(found.values())
 
-    def _versions(self, project: Project.Key) -> Iterator[Release.Key]:
-        """The releases of a project, each spelled as its folder is named."""
+    def _versions(self, project: Project.Key, package: str = _PACKAGE) -> Iterator[Release.Key]:
+        """The releases of a project, or those that were removed, each spelled as its folder is named."""
         for entry in entries(self._root / project):
             with contextlib.suppress(InvalidError):
                 key = Release.Key(entry.name)
                 # as ForML rebuilds the path from the parsed version, so do we
-                if str(key.version) == entry.name and os.path.lexists(f"{entry.path}/{_PACKAGE}"):
+                if str(key.version) == entry.name and os.path.lexists(f"{entry.path}/{package}"):
                     yield key
 
     def _spelled(self, project: Project.Key, release: Release.Key) -> Release.Key:
@@ -232,6 +237,11 @@ class Registry(_Place, modelkeep.Registry):
                         f"{self!r} has a release {project}/{release} already, and releases never change: "
                         "raise the version"
                     )
+                if any(key == release for key in self._versions(project, _REMOVED_PACKAGE)):
+                    raise ConflictError(
+                        f"{self!r}: {project}/{release} was removed, and its version is never given out again: "
+                        "raise the version"
+                    )
                 self._appear(partial, self._root / project / str(release.version))
         self._disk.flush(self._root / project)
 
@@ -256,6 +266,8 @@ class Registry(_Place, modelkeep.Registry):
                 copy_content(folder / _PACKAGE, path)
                 sound = record is None or digest_content(path) == record["digest"]
             except (InvalidError, FileNotFoundError):
+                # it may have been removed meanwhile
+                self._folder(project, release)
                 sound = False
             if not sound:
                 raise CorruptedError(
@@ -364,6 +376,11 @@ class Registry(_Place, modelkeep.Registry):
             try:
                 partial.rename(target)
             except OSError as error:
+                if (target / _REMOVED_TAG).exists():
+                    raise ConflictError(
+                        f"{self!r}: {project}/{release}/{generation} was removed, and its number is never given out "
+                        "again: close under another number"
+                    ) from error
                 if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                     raise conflict from error
                 raise
@@ -443,6 +460,25 @@ class Registry(_Place, modelkeep.Registry):
         except (FileNotFoundError, IsADirectoryError, CorruptedError) as error:
             fate = "do not match their digest" if isinstance(error, CorruptedError) else "are lost"
             raise CorruptedError(f"{self!r}: the bytes of state {what} {fate}. Restore {path} from a copy") from None
+
+    def remove(
+        self, project: Project.Key, release: Release.Key | None = None, generation: Generation.Key | None = None
+    ) -> None:
+        if release is None:
+            for each in reversed(self.releases(project)):
+                with contextlib.suppress(MissingError):
+                    self.remove(project, each)
+            return
+        folder = self._folder(project, release)
+        names = _PACKAGE, _REMOVED_PACKAGE
+        if generation is not None:
+            folder, names = folder / str(generation), (_TAG, _REMOVED_TAG)
+        try:
+            (folder / names[0]).rename(folder / names[1])
+        except (FileNotFoundError, NotADirectoryError):
+            what = _place(project, release, generation)
+            raise MissingError(f"{self!r} has no {what} that could be removed") from None
+        self._disk.flush(folder)
 
     def aliases(self, project: Project.Key) -> list[Alias.Key]:
         found: list[Alias.Key] = []
