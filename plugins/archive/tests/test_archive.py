@@ -1012,7 +1012,9 @@ def test_killed_at_any_time(path: Path, release: Release, delta: bool) -> None:
             if line.count(b" ") == 1 and len(line.strip().partition(b" ")[2]) == 16:
                 number, content = line.split()
                 acknowledged[int(number)] = bytes.fromhex(content.decode()) + rest
-        unpack(path)
+        # but in the one moment of FORMAT.md: the head of a hiding frame is there, and the file is not longer yet
+        if path.stat().st_size != end_of(path) + _format.ANNOUNCEMENT:
+            unpack(path)
         keys = list(release.list())
         assert set(acknowledged) <= set(keys)
         for key in keys[-5:]:

@@ -96,14 +96,14 @@ def dump(name: str, blob: Blob, at: int) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def member(record: Any) -> tuple[str, str | None]:
+def member(found: Any) -> tuple[str, str | None]:
     """Tell from the record of a blob the name of its member, and the key of its base if it is a difference.
 
     Raises:
         DamagedError: It can't be right.
     """
     try:
-        name, base = record["name"], record.get("base")
+        name, base = found["name"], found.get("base")
     except (LookupError, TypeError, AttributeError):
         raise DamagedError from None
     if not isinstance(name, str) or not isinstance(base, str | None):
@@ -140,7 +140,8 @@ def difference(value: bytes, base: bytes, level: int) -> bytes:
     else:
         from backports import zstd
     options: dict[int, int] = {
-        zstd.CompressionParameter.compression_level: level,
+        # from level 20 on the tables of zstd take more memory than the largest states
+        zstd.CompressionParameter.compression_level: min(level, 19),
         zstd.CompressionParameter.window_log: max((len(base) + len(value)).bit_length(), 10),
         zstd.CompressionParameter.enable_long_distance_matching: 1,
         zstd.CompressionParameter.checksum_flag: 1,
