@@ -57,7 +57,7 @@ class Engine(keyvalue.Engine):
     def keys(self, prefix: str) -> list[str]:
         return [
             str(Path(folder, name).relative_to(self.place)).removesuffix(SUFFIX)
-            for folder, _, names in os.walk(Path(self.place, prefix))
+            for folder, _, names in os.walk(Path(self.place, prefix), onerror=_failed)
             for name in names
             if name.endswith(SUFFIX)
         ]
@@ -98,6 +98,12 @@ class Engine(keyvalue.Engine):
     def sync(self, number: int) -> None:
         """Flush what is behind a descriptor."""
         os.fsync(number)
+
+
+def _failed(error: OSError) -> None:
+    """What can not be listed is an error; what is not there is empty."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 class Volatile(Engine):
