@@ -261,21 +261,21 @@ def test_a_commit_costs_the_requests_that_the_readme_says(url: str, at: Server, 
     release.put(Tag())
     with proxy.doing(lambda _: None) as requests:
         sids = [release.dump(os.urandom(1000)) for _ in range(10)]
-        assert len(requests) == 40
+        assert len(distinct(requests)) == 40
     with proxy.doing(lambda _: None) as requests:
         generation = release.put(Tag(states=sids))
-        assert len(requests) == 2
+        assert len(distinct(requests)) == 2
     with proxy.doing(lambda _: None) as requests:
         generation.get(sids[0])
-        assert len(requests) == 2
+        assert len(distinct(requests)) == 2
     with proxy.doing(lambda _: None) as requests:
         release.list()
-        assert len(requests) == 1
+        assert len(distinct(requests)) == 1
     again = os.urandom(1000)
     release.dump(again)
     with proxy.doing(lambda _: None) as requests:
         release.dump(again)
-        assert [request.method for request in requests] == ["GET", "GET", "PUT"]
+        assert distinct(requests) == ["GET", "GET", "PUT"]
     with proxy.doing(lambda _: None) as requests:
         release.dump(os.urandom(3 * _store.PART))
         assert distinct(requests) == ["GET", "GET", "POST", "POST", *["PUT"] * 4]
@@ -289,12 +289,12 @@ def test_a_push_and_a_first_commit_cost_the_requests_that_the_readme_says(
     second = Package.create(package.path.parent / "source", tmp_path / "2.4ml", Manifest("digits", "2.0", "digits"))
     with proxy.doing(lambda _: None) as requests:
         registry_of(first).push(second)
-        assert [request.method for request in requests] == ["GET", "GET", "PUT", "PUT"]
+        assert distinct(requests) == ["GET", "GET", "PUT", "PUT"]
     sids = [first.dump(b"1"), first.dump(b"2")]
     other = release_at(url, options)
     with proxy.doing(lambda _: None) as requests:
         other.put(Tag(states=sids))
-        methods = [request.method for request in requests]
+        methods = distinct(requests)
         # the format, the release, the latest, the records of the states; their blobs; the commit
         assert sorted(methods) == [*["GET"] * 5, *["HEAD"] * 2, "PUT"]
 
@@ -693,3 +693,10 @@ def test_a_state_id_is_written_once(release: Release) -> None:
     registry_of(release).write("digits", "1.0", sid, b"one")
     with pytest.raises(ConflictError):
         registry_of(release).write("digits", "1.0", sid, b"two")
+
+
+def test_removing_is_refused_and_said_so(url: str, at: Server, package: Package) -> None:
+    release = release_at(url, at.options(), package)
+    with pytest.raises(UnsupportedError, match="can not remove digits"):
+        release.registry.remove(release.project, release.key)
+    assert release.registry.releases(release.project) == (release.key,)

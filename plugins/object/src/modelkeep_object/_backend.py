@@ -13,6 +13,9 @@ from modelkeep_object._engine import Engine
 class Registry(keyvalue.Registry):
     """A registry in a bucket."""
 
+    # releases are remembered for an hour, which saves a request of each write and commit
+    removes = False
+
     def __init__(
         self,
         url: str,

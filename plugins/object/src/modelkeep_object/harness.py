@@ -56,7 +56,7 @@ def pack(harness: Harness, root: Path, file: Path) -> None:
 class Harness(Base):
     """All traits but files of this machine."""
 
-    traits = frozenset({"durable", "multiprocess", "corruptible", "aliases", "removable"})
+    traits = frozenset({"durable", "multiprocess", "corruptible", "aliases"})
 
     def __init__(self) -> None:
         self._full: Proxy | None = None
