@@ -33,6 +33,8 @@ _QUICK: Final = (10, 100, 1_000)
 #: How many calls are timed together.
 _PUTS: Final = 5
 _GETS: Final = 20
+#: The generation that is read; all have it.
+_READ: Final = 5
 #: A release of no more than these is made anew for each round of commits, or it would not stay as small.
 _SMALL: Final = 100
 
@@ -187,7 +189,7 @@ def _puts(release: Release) -> Work:
 
 
 def _gets(release: Release) -> Work:
-    generation = release.get(_SMALL // 20)
+    generation = release.get(_READ)
     return lambda: [generation.get(0) for _ in range(_GETS)]
 
 

@@ -78,7 +78,9 @@ def _about(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{report['time']}, {report['system']}, {processor}, {report['memory'] / 2**30:.0f} GiB of memory"
     before, after = report["load_before"][0], report["load_after"][0]
     yield f"Load {before:.1f} when it began, {after:.1f} when it ended: others may have been at work"
-    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    # all distributions of modelkeep share one version
+    named = {name: each for name, each in report["versions"].items() if not name.startswith("modelkeep-")}
+    versions = ", ".join(f"{name} {version}" for name, version in named.items())
     yield f"Python {report['python']}, {versions}"
     yield f"Peers: {', '.join(report['peers'].values())}"
     yield "modelkeep flushes each commit to disk before it returns, unless a line says sync=false"
