@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelkeep import ConflictError, Error, InvalidError, Manifest, Package
+from modelkeep import Artifact, ConflictError, Error, InvalidError, Manifest, Package
 from modelkeep_conformance.kit import PROJECT, VERSION, Kit, package
 from modelkeep_conformance.processes import in_threads
 from modelkeep_conformance.suite import clause
@@ -174,6 +174,7 @@ def test_mounting_may_run_in_parallel(kit: Kit, registry: Any) -> None:
     handles = [kit.registry() for _ in range(8)]
     mounted = in_threads([lambda h=h, n=n: h.mount(PROJECT, f"{n % 2 + 1}.0") for n, h in enumerate(handles)])
     for number, artifact in enumerate(mounted):
+        assert isinstance(artifact, Artifact), artifact
         assert f"VERSION = '{number % 2 + 1}.0'" in (artifact.path / "toy" / "__init__.py").read_text()
         assert artifact.manifest == package(version=f"{number % 2 + 1}.0").manifest
 
