@@ -65,7 +65,8 @@ def test_a_kill_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     """Steps are the file events that Python reports; what an engine does in C is for the two tests below."""
     job = Job(kit, name, kit.folder("counted"))
     steps = range(1, forked(job.steps) + 1)
-    assert steps, "nothing was done"
+    # an engine in C may have no step that Python sees
+    job.check(acknowledged=True)
     # of the variants of a call some will do, since the call itself is killed everywhere
     for step in kit.some(steps, 12) if "-" in name else steps:
         job = Job(kit, name, kit.folder(f"step{step}"))
