@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 from typing import TYPE_CHECKING
 
 from modelkeep._artifact import Artifact
+from modelkeep._collected import Collected
 from modelkeep._descriptor import Descriptor
 from modelkeep._directory import Alias, Directory, Generation, Project, Release
 from modelkeep._errors import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Alias",
     "Artifact",
+    "Collected",
     "ConflictError",
     "Copied",
     "CorruptedError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import logging
 from collections.abc import Iterator
 from types import TracebackType
@@ -11,6 +12,7 @@ from uuid import UUID
 
 from modelkeep import hooks
 from modelkeep._artifact import Artifact
+from modelkeep._collected import Collected
 from modelkeep._descriptor import Descriptor
 from modelkeep._digest import octets
 from modelkeep._errors import Error, InvalidError, StorageError
@@ -218,6 +220,12 @@ class GuardedRegistry(_Guard[Registry], Registry):
             keys["generation"] = GenerationKey(generation)
         with self._call("remove", **keys):
             self.inner.remove(*keys.values())
+
+    def collect(self, older_than: dt.timedelta, *, dry_run: bool = False) -> Collected:
+        if _a(dt.timedelta, older_than) < dt.timedelta(0):
+            raise InvalidError(f"The age from which on states are collected is 0 or more, not {older_than}")
+        with self._call("collect", dry_run=_a(bool, dry_run)):
+            return self.inner.collect(older_than, dry_run=dry_run)
 
 
 class GuardedInventory(_Guard[Inventory], Inventory):

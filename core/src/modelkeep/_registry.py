@@ -8,12 +8,14 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from modelkeep import _content
 from modelkeep._artifact import Artifact
+from modelkeep._collected import Collected
 from modelkeep._errors import InvalidError, MissingError, UnsupportedError
 from modelkeep._key import AliasKey, GenerationKey, ProjectKey, ReleaseKey, shown
 from modelkeep._move import Move
@@ -265,6 +267,28 @@ class Registry(ABC):
         """
         key = "/".join(str(each) for each in (project, release, generation) if each is not None)
         raise UnsupportedError(f"{self!r} can not remove {key} or anything else; copy what is to stay to another place")
+
+    def collect(self, older_than: timedelta, *, dry_run: bool = False) -> Collected:  # noqa: ARG002  # for overriders
+        """Free the room of what no release and no generation names, so that no method would find it.
+
+        That are states which were written and never committed, what killed processes left, and the states and packages
+        of what was removed. Nothing that is listed changes, and no acknowledged commit loses a state, whoever writes
+        and commits meanwhile. A state that is collected is as if it was never written: `close` raises MissingError for
+        it, and it may be written again. Collecting is optional for a backend.
+
+        Args:
+            older_than: The age from which on a state is taken that waits for its commit, counted from when it was
+                first written. It has to be longer than any training takes from its first `write` to `close`.
+            dry_run: Whether only to tell what would be deleted.
+
+        Raises:
+            InvalidError: The backend can't collect safely what is that young.
+            CorruptedError: A release or generation is damaged, so that nobody knows what it names; nothing was deleted.
+            UnsupportedError: The backend collects nothing.
+        """
+        raise UnsupportedError(
+            f"{self!r} can not free what is older than {older_than}, or anything; copy what is to stay to another place"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_private": None}

@@ -39,7 +39,7 @@ class Event:
     """What is about to happen, or did; what an action has no use for is None.
 
     Attributes:
-        action: push, pull, mount, write, read, close, move, remove, put or get.
+        action: push, pull, mount, write, read, close, move, remove, collect, put or get.
         place: The registry or inventory, as its repr shows it.
         project: The project.
         release: The release.
@@ -49,6 +49,7 @@ class Event:
         tag: The tag that is closed.
         alias: The alias that is moved.
         move: What it is made to name.
+        dry_run: Whether a collection only tells what it would delete.
         application: The application.
     """
 
@@ -62,6 +63,7 @@ class Event:
     tag: Tag | None = None
     alias: AliasKey | None = None
     move: Move | None = None
+    dry_run: bool | None = None
     application: ApplicationKey | None = None
 
 
@@ -100,6 +102,10 @@ class Specs:
     def before_remove(self, event: Event) -> None: ...
     @_hookspec
     def after_remove(self, event: Event) -> None: ...
+    @_hookspec
+    def before_collect(self, event: Event) -> None: ...
+    @_hookspec
+    def after_collect(self, event: Event) -> None: ...
     @_hookspec
     def before_put(self, event: Event) -> None: ...
     @_hookspec

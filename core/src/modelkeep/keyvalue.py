@@ -29,15 +29,17 @@ import contextlib
 import functools
 import json
 import mmap
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import modelkeep
 from modelkeep import _content
+from modelkeep._collected import Collected
 from modelkeep._descriptor import Descriptor
 from modelkeep._digest import PREFIX, digest, lend, octets
 from modelkeep._errors import ConflictError, CorruptedError, InvalidError, MissingError, UnsupportedError
@@ -51,10 +53,12 @@ from modelkeep._scratch import scratch
 from modelkeep._tag import Tag
 
 if TYPE_CHECKING:
+    import datetime as dt
     import os
 
     from typing_extensions import Buffer
 
+_Result = TypeVar("_Result")
 _Key = TypeVar("_Key", ProjectKey, ReleaseKey, GenerationKey, AliasKey, ApplicationKey)
 
 # made once: json.dumps makes an encoder at each call that is not all defaults
@@ -69,6 +73,20 @@ _REMOVED: Final = b'{"removed":true}'
 
 #: The version of the layout that is written.
 FORMAT: Final = 1
+
+
+class Stored(NamedTuple):
+    """A value that may be collected.
+
+    Attributes:
+        key: Its key: that of a blob, of the record of a state, or any other of what the engine itself has left over.
+        size: How many bytes it takes where it is stored.
+        time: When it was stored, in seconds since 1970; 0 if that is not known, since it was needed once.
+    """
+
+    key: str
+    size: int
+    time: float
 
 
 class Engine(ABC):
@@ -131,6 +149,23 @@ class Engine(ABC):
         Engines with order override this.
         """
         return max(self.keys(prefix), default=None)
+
+    def together(self, function: Callable[[str], _Result], keys: Iterable[str]) -> Iterable[_Result]:
+        """Call a function that reads for each key. Engines that wait for a network do it for some at a time."""
+        return map(function, keys)
+
+    def sweep(self, choose: Callable[[Iterable[Stored]], Iterable[str]]) -> None:
+        """Delete blobs and records of states. Engines that offer `Registry.collect` override this.
+
+        From the call of `choose` to the end no `create` may succeed that needs what is deleted: it waits until then and
+        raises, or what it needs is renewed.
+
+        Args:
+            choose: Is given all blobs and records of states, what is staged included, and what other leftovers of its
+                own the engine has. Gives back the keys of those to delete, in that order: whoever is killed has deleted
+                the first of them.
+        """
+        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and self.place == other.place
@@ -435,6 +470,56 @@ class Registry(_Store, _Registry):
         self._engine.create(f"removed/{key}", seal(f"removed/{key}", _REMOVED))
         self._engine.replace(key, seal(key, _REMOVED))
         return True
+
+    def collect(self, older_than: dt.timedelta, *, dry_run: bool = False) -> Collected:
+        if type(self._engine).sweep is Engine.sweep:
+            return super().collect(older_than, dry_run=dry_run)
+        self._check()
+        before = time.time() - older_than.total_seconds()
+        found: dict[str, int] = {}
+        seen: set[str] = set()
+        named: set[str] = set()
+
+        def choose(stored: Iterable[Stored]) -> Iterable[str]:
+            # what was committed since we looked
+            self._note_named(seen, named)
+            old: dict[str, int] = {}
+            for value in stored:
+                if value.time < before:
+                    old[value.key] = value.size
+                elif value.key.startswith("state/"):
+                    named.update(self._waiting(value.key))
+            # records of states before the blobs that they name
+            found.update((key, old[key]) for key in sorted(old, reverse=True) if key not in named)
+            return () if dry_run else found
+
+        if self._known:
+            # most of it while others go on
+            self._note_named(seen, named)
+            self._engine.sweep(choose)
+        return Collected(tuple(sorted(found)), sum(found.values()))
+
+    def _note_named(self, seen: set[str], named: set[str]) -> None:
+        """Note which keys the records of releases and generations name that were not seen yet."""
+        found = filter(_released, self._engine.keys("release/")), filter(_number, self._engine.keys("generation/"))
+        new = [key for keys in found for key in keys if key not in seen]
+        seen.update(new)
+        named.update(*self._engine.together(self._names, new))
+
+    def _names(self, key: str) -> set[str]:
+        """Tell what the record of a release or generation names."""
+        kind, *place = key.split("/")
+        record = self._record(key, "tag" if kind == "generation" else "record", *place) or {}
+        names = {_blob(record["blob"])} if "blob" in record else set()
+        for sid, (name, _) in record.get("states", {}).items():
+            names |= {_blob(name), f"state/{place[0]}/{place[1]}/{sid}"}
+        return names
+
+    def _waiting(self, key: str) -> Iterator[str]:
+        """What the record of a state names that waits for its generation; a damaged one can't be committed."""
+        with contextlib.suppress(CorruptedError):
+            if record := self._record(key, "record"):
+                yield _blob(record["digest"])
 
     def _gone(self, what: str, kind: str) -> ConflictError:
         return ConflictError(

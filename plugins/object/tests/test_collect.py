@@ -5,56 +5,79 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 import modelkeep
-from modelkeep import CorruptedError, Directory, InvalidError, Package, Release, Tag
+from modelkeep import CorruptedError, Directory, InvalidError, MissingError, Package, Registry, Release, Tag
 from modelkeep.backend import PREFIX, digest
-from modelkeep_object import __main__, _collect, _engine, _store, collect
+from modelkeep_object import _engine, _store
 from modelkeep_object._engine import Engine
 from modelkeep_object.testing import Server
+
+NOW = timedelta(0)
 
 
 @pytest.fixture
 def release(url: str, at: Server, package: Package) -> Release:
-    return Directory(modelkeep.registry(provider="object", url=url, options=at.options())).get("digits").put(package)
+    return Directory(opened(url, at)).get("digits").put(package)
 
 
-class Later(datetime):
-    """The time in ten days."""
-
-    @classmethod
-    def now(cls, tz: Any = None) -> Any:
-        return datetime.now(tz) + timedelta(days=10)
+@pytest.fixture
+def any_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the youngest be old enough."""
+    monkeypatch.setattr(_engine, "LEAST", timedelta(seconds=-2))
 
 
-def test_orphans_are_found_and_deleted_and_nothing_else(
-    url: str, at: Server, release: Release, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def opened(url: str, at: Server) -> Registry:
+    return modelkeep.registry(provider="object", url=url, options=at.options())
+
+
+@pytest.mark.usefixtures("any_age")
+def test_orphans_are_found_and_deleted_and_nothing_else(url: str, at: Server, release: Release) -> None:
     kept = release.put(Tag(states=[release.dump(b"kept"), release.dump(b"kept, too")]))
     orphan = release.dump(b"orphan")
     # its bytes are kept, for another id
     same = release.dump(b"kept")
-    assert collect(url, at.options()).keys == ()
-    monkeypatch.setattr(_collect, "datetime", Later)
-    found = collect(url, at.options())
-    assert not found.deleted
-    blobs = [key for key in found.keys if key.startswith("blob/")]
+    registry, engine = opened(url, at), Engine(url, options=at.options())
+    assert registry.collect(timedelta(hours=1)).items == ()
+    found = registry.collect(NOW, dry_run=True)
+    blobs = [key for key in found.items if key.startswith("blob/")]
     assert len(blobs) == 1
-    assert {key for key in found.keys if key not in blobs} == {f"state/digits/1/{sid}" for sid in (orphan, same)}
-    engine = Engine(url, options=at.options())
+    assert {key for key in found.items if key not in blobs} == {f"state/digits/1/{sid}" for sid in (orphan, same)}
+    objects = {each.key: each.size for page in engine.collectable().pages("") for each in page}
+    assert found.size == sum(objects[key] for key in found.items)
     assert engine.get(blobs[0]) == b"orphan"
-    assert collect(url, at.options(), delete=True) == _collect.Collected(found.keys, True)
+    assert registry.collect(NOW) == found
     assert engine.get(blobs[0]) is None
-    assert collect(url, at.options()).keys == ()
+    assert registry.collect(NOW).items == ()
+    assert {each.key for page in engine.collectable().pages("") for each in page} == set(objects) - set(found.items)
     assert [kept.get(index) for index in (0, 1)] == [b"kept", b"kept, too"]
     assert release.package().digest
-    fresh = Directory(modelkeep.registry(provider="object", url=url, options=at.options())).get("digits").get("1.0")
-    with pytest.raises(modelkeep.MissingError, match="never written"):
+    fresh = Directory(opened(url, at)).get("digits").get("1.0")
+    with pytest.raises(MissingError, match="never written"):
         fresh.put(Tag(states=(orphan,)))
     assert release.put(Tag(states=[release.dump(b"orphan")])).get(0) == b"orphan"
+
+
+def test_what_was_stored_again_meanwhile_stays(
+    url: str, at: Server, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release.dump(b"orphan")
+    engine = Engine(url, options=at.options())
+    (blob,) = (key for key in engine.keys("blob/") if engine.get(key) == b"orphan")
+    monkeypatch.setattr(_engine, "LEAST", timedelta(seconds=2))
+    time.sleep(4)  # stores tell seconds
+
+    def stored_again(_: object) -> list[str]:
+        engine.put(blob, memoryview(b"orphan"))
+        return [blob]
+
+    engine.sweep(stored_again)
+    assert engine.get(blob) == b"orphan"
+    time.sleep(4)
+    engine.sweep(lambda _: [blob])
+    assert engine.get(blob) is None
 
 
 def test_an_old_blob_is_stored_again_before_it_is_named(
@@ -89,37 +112,21 @@ def test_many_large_blobs_are_stored_again(url: str, at: Server, monkeypatch: py
         engine.put(key, memoryview(content))
 
 
-def test_a_damaged_generation_keeps_everything(
-    url: str, at: Server, release: Release, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("any_age")
+def test_a_damaged_generation_keeps_everything(url: str, at: Server, release: Release) -> None:
     release.put(Tag(states=[release.dump(b"kept")]))
     release.dump(b"orphan")
     engine = Engine(url, options=at.options())
     blobs = engine.keys("blob/")
-    (name,) = (name for page in engine.collectable().pages("generation/") for name, _ in page)
+    (name,) = (each.key for page in engine.collectable().pages("generation/") for each in page)
     engine.collectable().put(name, b"damaged")
-    monkeypatch.setattr(_collect, "datetime", Later)
     with pytest.raises(CorruptedError):
-        collect(url, at.options(), delete=True)
+        opened(url, at).collect(NOW)
     assert engine.keys("blob/") == blobs
 
 
-def test_an_age_has_to_be_safe(url: str, at: Server) -> None:
-    for age in (timedelta(days=1), timedelta(days=-3), 7):
-        with pytest.raises(InvalidError):
-            collect(url, at.options(), age=age)  # type: ignore[arg-type]
-
-
-def test_the_command(
-    url: str, at: Server, release: Release, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    sid = release.dump(b"orphan")
-    options = [f"--option={name}={value}" for name, value in at.options().items()]
-    monkeypatch.setattr(_collect, "datetime", Later)
-    assert __main__.main(["collect", url, *options]) == 0
-    assert f"state/digits/1/{sid}" in capsys.readouterr().out
-    assert __main__.main(["collect", url, *options, "--days", "1"]) == 2
-    assert __main__.main(["collect", url, *options, "--option=secret_access_key=wrong"]) == 1
-    assert "access was denied" in capsys.readouterr().err
-    assert __main__.main(["collect", url, *options, "--days", "3", "--delete"]) == 0
-    assert collect(url, at.options()).keys == ()
+def test_an_age_has_to_be_safe(url: str, at: Server, release: Release) -> None:
+    for age in (timedelta(0), timedelta(days=1), timedelta(hours=47)):
+        with pytest.raises(InvalidError, match="2 days"):
+            opened(url, at).collect(age)
+    assert opened(url, at).collect(timedelta(days=2)).items == ()

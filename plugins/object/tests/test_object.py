@@ -193,7 +193,7 @@ def test_the_layout_is_what_the_readme_says(url: str, at: Server, package: Packa
     sid = release.dump(b"state")
     release.put(Tag(states=(sid,)))
     store = Engine(url, options=at.options()).collectable()
-    names = sorted(name for page in store.pages("") for name, _ in page)
+    names = sorted(each.key for page in store.pages("") for each in page)
     blobs = [name for name in names if name.startswith("blob/")]
     assert len(blobs) == 2
     assert [name for name in names if name not in blobs] == [

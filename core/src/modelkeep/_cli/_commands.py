@@ -65,6 +65,7 @@ class Commands(click.Group):
         "alias": "_alias:alias",
         "cp": "_copy:cp",
         "rm": "_rm:rm",
+        "gc": "_gc:gc",
         "verify": "_verify:verify",
         "doctor": "_doctor:doctor",
         "providers": "_setup:providers",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
+from typing import Final
 
 from modelkeep import CorruptedError, keyvalue
 from modelkeep.backend import PREFIX
 from modelkeep_archive._blobs import BLOB
 from modelkeep_archive._engine import Engine
+
+#: For how long `pack` lets a state wait for its generation.
+_WAIT: Final = timedelta(days=7)
 
 
 class Registry(keyvalue.Registry):
@@ -52,7 +57,7 @@ class Registry(keyvalue.Registry):
             ) from None
 
     def pack(self) -> None:
-        """Write the archive anew, without what nothing refers to and without old indexes.
+        """Collect what has been waiting for a week, and write the archive anew without old indexes.
 
         It appears in the place of the old one at once. Writers wait meanwhile; who reads the old file goes on.
 
@@ -60,7 +65,11 @@ class Registry(keyvalue.Registry):
             StorageError: There is no archive.
             CorruptedError: The index, or a record of a blob, is damaged; the archive was left as it is.
         """
-        self._engine.pack()
+        before = self._engine.identity()
+        self.collect(_WAIT)
+        # it may have been written anew already
+        if self._engine.identity() == before:
+            self._engine.pack()
 
 
 class Inventory(keyvalue.Inventory):

@@ -6,7 +6,7 @@ import contextlib
 import json
 import mmap
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -269,10 +269,24 @@ class Engine(keyvalue.Engine):
         index = self._now()
         return None if index is None else index.last(prefix)
 
-    def pack(self) -> None:
-        """Write the archive anew without what nothing refers to, and put that in its place.
+    def sweep(self, choose: Callable[[Iterable[keyvalue.Stored]], Iterable[str]]) -> None:
+        with self._writing() as (_, index):
+            stored = {value.key: value for value in self._stage.stored()}
+            # what was committed once, and is not named any more, waits for nobody
+            kept = _sizes(index)
+            for key, size in kept.items():
+                staged = stored.get(key, keyvalue.Stored(key, 0, 0))
+                stored[key] = staged._replace(size=staged.size + size)
+            chosen = list(choose(stored.values()))
+            if not kept.keys().isdisjoint(chosen):
+                self._rewrite(index, kept.keys() - set(chosen))
+            self._stage.remove(chosen)
+        self._stage.clear()
 
-        Writers wait meanwhile; who reads the old file goes on. What has been in the stage for a week is removed.
+    def pack(self) -> None:
+        """Write the archive anew without old indexes and what was damaged and written again.
+
+        It appears in the place of the old one. Writers wait meanwhile; who reads the old file goes on.
 
         Raises:
             StorageError: There is no archive.
@@ -280,11 +294,22 @@ class Engine(keyvalue.Engine):
         """
         if self._now() is None:
             raise StorageError(f"There is no archive at {self.place}")
-        with self._writing() as (_, index), self._stage.partial() as (path, file):
+        with self._writing() as (_, index):
+            self._rewrite(index, index.unlisted())
+
+    def identity(self) -> tuple[int, int] | None:
+        """Device and number of the file; None if there is none."""
+        index = self._now()
+        return None if index is None else index.source.identity
+
+    def _rewrite(self, index: Index, unlisted: Collection[str]) -> None:
+        """Write the archive anew: what is named, and of states and blobs these also if nothing names them."""
+        with self._stage.partial() as (path, file):
             file.write(_format.HEAD + _format.EMPTY)
             file.flush()
             target = Index(Source(str(path)), 0, len(_format.HEAD))
-            keys = sorted(index.keys(""), key=lambda key: (key.startswith("generation/"), key))
+            keys = sorted(index.keys(""), key=lambda key: (key.startswith(_tree.GENERATION), key))
+            keys += sorted(unlisted)
             for start in range(0, len(keys), _BATCH):
                 draft = Draft(target, self._level)
                 for key in keys[start : start + _BATCH]:
@@ -296,7 +321,6 @@ class Engine(keyvalue.Engine):
             os.fsync(file.fileno())
             path.replace(self.place)
             _flush_folder(Path(self.place).parent)
-        self._stage.purge()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[tuple[int, Index]]:
@@ -407,30 +431,53 @@ def _show(draft: Draft, index: Index, name: str, key: str, blobs: dict[str, Blob
     draft.link(name, target)
 
 
+def _sizes(index: Index) -> dict[str, int]:
+    """Tell how many bytes the records of states and the frames of blobs have, less what others are differences from."""
+    sizes: dict[str, int] = {}
+    bases: set[str] = set()
+    for key in index.unlisted():
+        place = index.place(key)
+        if place is None:
+            continue
+        sizes[key] = _format.length(index.source.read(place, 8))
+        if key.startswith(BLOB):
+            with contextlib.suppress(DamagedError):
+                found = _blobs.find(index, key)
+                if found is not None:
+                    sizes[key] += found.frames.length
+                    bases.update([found.base.key] if found.base else [])
+    return {key: size for key, size in sizes.items() if key not in bases}
+
+
 def _move(draft: Draft, index: Index, target: Index, key: str) -> None:
-    """Put a record and what it refers to into the draft of a new archive."""
+    """Put a record and what it refers to into the draft of a new archive, or a blob."""
     value = index.get(key)
-    if value is None:
+    if value is None or key in draft.records or target.place(key) is not None:
+        return
+    if key.startswith(BLOB):
+        _show(draft, target, _tree.BLOBS + key.removeprefix(BLOB), key, _wanted(draft, index, target, key, key))
         return
     blobs: dict[str, Blob] = {}
     for need in _tree.needs(key, value):
         if need in draft.records or target.place(need) is not None:
             continue
-        if not need.startswith(BLOB):
-            record = index.get(need)
-            if record is not None:
-                draft.record(need, record)
-            continue
-        try:
-            found = _blobs.find(index, need)
-        except DamagedError:
-            found = None
-        if found is None:
-            raise CorruptedError(f"The archive {index.source.path} has lost {need}, which {key} needs")
-        for blob in (found.base, found):
-            if blob is not None and blob.key not in draft.records and target.place(blob.key) is None:
-                blobs[blob.key] = blob
+        if need.startswith(BLOB):
+            blobs |= _wanted(draft, index, target, need, key)
+        elif (record := index.get(need)) is not None:
+            draft.record(need, record)
     _fill(draft, target, key, value, blobs=blobs, get=index.get)
+
+
+def _wanted(draft: Draft, index: Index, target: Index, blob: str, key: str) -> dict[str, Blob]:
+    """Find a blob that a new archive needs for a key, and its base, unless they are there."""
+    try:
+        found = _blobs.find(index, blob)
+    except DamagedError:
+        found = None
+    if found is None:
+        raise CorruptedError(f"The archive {index.source.path} has lost {blob}, which {key} needs")
+    both = [each for each in (found.base, found) if each is not None]
+    return {each.key: each for each in both if each.key not in draft.records and target.place(each.key) is None}
 
 
 def _cores() -> int:

@@ -249,6 +249,21 @@ class Index:
         self._missing(f"one of {prefix}")
         return list(found)
 
+    def unlisted(self) -> set[str]:
+        """List the keys of states and blobs, by reading the list of each commit.
+
+        Raises:
+            CorruptedError: One of them is damaged.
+        """
+        found: set[str] = set()
+        for commit, _ in follow(self.source, len(_format.HEAD), self.end):
+            record = self._read(commit)
+            if record is None:
+                self._lost = commit
+                self._missing("the key of a state")
+            found.update(key for key in record["items"] if not listed(key))
+        return found
+
     def last(self, prefix: str) -> str | None:
         """Find the greatest of the keys that begin with a prefix."""
         try:

@@ -1,7 +1,8 @@
 """What no commit has taken yet: the blobs of states and packages, compressed, and the records of states.
 
-They wait as files in `<archive>.stage`, named by the hash of their key and never flushed. A file appears whole or not
-at all; only a loss of power can damage it, so it carries the id of the boot it was written in, and what is from an
+They wait as files in `<archive>.stage`, named by the hash of their key and never flushed. The file of a blob ends with
+what tells where its frames are, that of a record begins with its key in a line. A file appears whole or not at all;
+only a loss of power can damage it, so that of a blob carries the id of the boot it was written in, and what is from an
 earlier one is not trusted unseen.
 """
 
@@ -9,20 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 from uuid import uuid4
 
+from modelkeep import keyvalue
 from modelkeep.backend import Hasher
 from modelkeep_archive._blobs import Blob
 from modelkeep_archive._format import DamagedError
 from modelkeep_archive._frames import Frames, compress
 from modelkeep_archive._index import Source
-
-#: What is older than this, in seconds, was left behind by somebody who will not commit it.
-_STALE: Final = 7 * 24 * 3600.0
 
 
 class Staged:
@@ -31,15 +29,18 @@ class Staged:
     Attributes:
         blob: Where it is: whole, in a file that is open.
         trusted: Whether no power can have been lost since it was written.
+
+    Raises:
+        DamagedError: It is none.
     """
 
-    def __init__(self, key: str, path: Path) -> None:
+    def __init__(self, path: Path) -> None:
         source = Source(str(path))
         size = source.size
         length = int.from_bytes(source.read(max(size - 4, 0), 4), "little")
         try:
             record = json.loads(source.read(max(size - 4 - length, 0), length))
-            self.blob = Blob(key, source, Frames.of(record, size))
+            self.blob = Blob(str(record["key"]), source, Frames.of(record, size))
             self.trusted = bool(record["boot"]) and record["boot"] == _boot()
         except (ValueError, LookupError, TypeError) as error:
             raise DamagedError from error
@@ -54,14 +55,14 @@ class Stage:
     def record(self, key: str) -> bytes | None:
         """Look a record up."""
         try:
-            return self._file(key).read_bytes()
+            return self._file(key).read_bytes().partition(b"\n")[2]
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def blob(self, key: str) -> Staged | None:
         """Look a blob up; one that is damaged is not there."""
         try:
-            return Staged(key, self._file(key))
+            return Staged(self._file(key))
         except (FileNotFoundError, NotADirectoryError, DamagedError):
             return None
 
@@ -69,7 +70,7 @@ class Stage:
         """Compress a blob."""
         with self.partial() as (path, file):
             record = compress(value, file.write, level, threads).asdict()
-            trailer = json.dumps({**record, "boot": _boot()}).encode()
+            trailer = json.dumps({**record, "key": key, "boot": _boot()}).encode()
             file.write(trailer + len(trailer).to_bytes(4, "little"))
             file.close()
             path.replace(self._file(key))
@@ -84,7 +85,7 @@ class Stage:
     def create(self, key: str, value: bytes) -> bool:
         """Keep a record, unless there is one."""
         with self.partial() as (path, file):
-            file.write(value)
+            file.write(key.encode() + b"\n" + value)
             file.close()
             try:
                 self._file(key).hardlink_to(path)
@@ -113,18 +114,30 @@ class Stage:
         for key in keys:
             self._file(key).unlink(missing_ok=True)
 
-    def purge(self) -> None:
-        """Forget what is so old that nobody will commit it, and the folder if that was all."""
+    def stored(self) -> Iterator[keyvalue.Stored]:
+        """Tell what is there; what is neither a blob nor a record is called by its path."""
         with contextlib.suppress(FileNotFoundError):
             for file in list(self.path.iterdir()):
                 with contextlib.suppress(FileNotFoundError):
-                    if file.stat().st_mtime < time.time() - _STALE:
-                        file.unlink()
+                    status = file.stat()
+                    yield keyvalue.Stored(self._key(file), status.st_size, status.st_mtime)
+
+    def _key(self, file: Path) -> str:
+        with file.open("rb") as head:
+            key = head.readline(1000).rstrip(b"\n").decode(errors="replace")
+        if self._file(key) != file:
+            with contextlib.suppress(DamagedError):
+                key = Staged(file).blob.key
+        return key if self._file(key) == file else str(file)
+
+    def clear(self) -> None:
+        """Remove the folder, if nothing is there."""
         with contextlib.suppress(OSError):
             self.path.rmdir()
 
     def _file(self, key: str) -> Path:
-        return self.path / Hasher(key.encode()).hexdigest()
+        # what is none of ours goes by its path
+        return Path(key) if key.startswith("/") else self.path / Hasher(key.encode()).hexdigest()
 
 
 def _boot() -> str:

@@ -11,7 +11,10 @@ blobs are named by their digest and records are sealed.
 *Large values.* LMDB holds the pages that a transaction writes in memory, and a value has at most 4 GiB. A value of more
 than `CUT` bytes is cut into parts `part/<key>/<n>`, each committed by itself, and then named by `cut/<key>`, which has
 its size. To view it, the parts are laid into an unnamed temporary file that is mapped: one copy, on disk or in the page
-cache, none in anonymous memory.
+cache, none in anonymous memory. An empty file `cut/<key>` in the stage tells when the parts were stored, until a record
+needs them.
+
+What is not needed is deleted in one write transaction, in which no `create` can take it from the stage or find it.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import contextlib
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -130,14 +133,19 @@ class Engine(keyvalue.Engine):
 
     def put(self, key: str, value: memoryview) -> None:
         if len(value) <= CUT:
-            with self._partial(key, value) as partial:
-                os.replace(partial, f"{self._stage}/{key}")  # noqa: PTH105  # str
+            self._put_staged(key, value)
             return
+        self._put_staged(f"cut/{key}", memoryview(b""))
         for number, start in enumerate(range(0, len(value), _PART)):
             with self._writing() as txn:
                 txn.put(_part(key, number), value[start : start + _PART])
         with self._writing() as txn:
             txn.put(f"cut/{key}".encode(), b"%d" % len(value))
+        self._put_staged(f"cut/{key}", memoryview(b""))
+
+    def _put_staged(self, key: str, value: memoryview) -> None:
+        with self._partial(key, value) as partial:
+            os.replace(partial, f"{self._stage}/{key}")  # noqa: PTH105  # str
 
     def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
         if not durable:
@@ -154,14 +162,20 @@ class Engine(keyvalue.Engine):
                     size += self._move(txn, need)
                     moved.append(need)
                 if not pending:
-                    for need in needs:
-                        if txn.get(need.encode()) is None and txn.get(f"cut/{need}".encode()) is None:
-                            raise CorruptedError(f"The LMDB store {self.place} has lost {need}. Write it again")
+                    moved += [f"cut/{need}" for need in needs if self._cut(txn, need)]
                     txn.put(key.encode(), value)
             if not pending:
                 break
         for need in moved:
             self._unstage(need)
+        return True
+
+    def _cut(self, txn: lmdb.Transaction[memoryview], key: str) -> bool:
+        """Make sure that the environment has a value; tell whether it is cut."""
+        if txn.get(key.encode()) is not None:
+            return False
+        if txn.get(f"cut/{key}".encode()) is None:
+            raise CorruptedError(f"The LMDB store {self.place} has lost {key}. Write it again")
         return True
 
     def _move(self, txn: lmdb.Transaction[memoryview], key: str) -> int:
@@ -217,17 +231,8 @@ class Engine(keyvalue.Engine):
             txn.put(key.encode(), value)
 
     def keys(self, prefix: str) -> list[str]:
-        start = prefix.encode()
-        found: list[str] = []
         with self._reading() as txn:
-            cursor = txn.cursor() if txn else None
-            if cursor and cursor.set_range(start):
-                for key in cursor.iternext(keys=True, values=False):
-                    name = bytes(key)
-                    if not name.startswith(start):
-                        break
-                    found.append(name.decode())
-        return found
+            return _range(txn, prefix) if txn else []
 
     def last(self, prefix: str) -> str | None:
         # the first key after all that begin with the prefix, then one back
@@ -238,6 +243,30 @@ class Engine(keyvalue.Engine):
                 return None
             key = bytes(cursor.key()).decode()
             return key if key.startswith(prefix) else None
+
+    def sweep(self, choose: Callable[[Iterable[keyvalue.Stored]], Iterable[str]]) -> None:
+        with self._writing() as txn:
+            for key in choose(self._sweepable(txn)):
+                for name in (key, f"cut/{key}", *_range(txn, f"part/{key}/")):
+                    self._unstage(name)
+                    txn.delete(name.encode())
+
+    def _sweepable(self, txn: lmdb.Transaction[memoryview]) -> Iterator[keyvalue.Stored]:
+        sizes: dict[str, int] = {}
+        times: dict[str, float] = {}
+        for folder, _, names in os.walk(self._stage):
+            for name in names:
+                path = f"{folder}/{name}"
+                key = path.removeprefix(f"{self._stage}/").removeprefix("cut/")
+                with contextlib.suppress(FileNotFoundError):
+                    status = os.stat(path)  # noqa: PTH116  # str
+                    sizes[key] = sizes.get(key, 0) + status.st_size
+                    times[key] = max(times.get(key, 0), status.st_mtime)
+        for prefix in ("blob/", "state/", "part/blob/"):
+            for name in _range(txn, prefix):
+                key = name.removeprefix("part/").rpartition("/")[0] if name.startswith("part/") else name
+                sizes[key] = sizes.get(key, 0) + len(txn.get(name.encode()) or b"")
+        return (keyvalue.Stored(key, size, times.get(key, 0)) for key, size in sizes.items())
 
     def stat(self) -> dict[str, int]:
         """Tell about the environment: bytes used and allowed, pages in use and free, entries, readers.
@@ -318,6 +347,20 @@ def _write(path: str, content: memoryview) -> None:
     with open(path, "xb", buffering=0) as file:  # noqa: PTH123  # str
         while content:
             content = content[file.write(content) :]
+
+
+def _range(txn: lmdb.Transaction[memoryview], prefix: str) -> list[str]:
+    """List the keys that begin with a prefix."""
+    start = prefix.encode()
+    found: list[str] = []
+    cursor = txn.cursor()
+    if cursor.set_range(start):
+        for key in cursor.iternext(keys=True, values=False):
+            name = bytes(key)
+            if not name.startswith(start):
+                break
+            found.append(name.decode())
+    return found
 
 
 def _part(key: str, number: int) -> bytes:

@@ -4,8 +4,8 @@ LMDB must not be opened twice in a process, and an environment must not be used 
 closed before this process forks; parent and child open it again when they need it. That is not possible while a view
 is open, since its memory would be gone: then the parent goes on, and the child is refused.
 
-What LMDB frees while an environment stays open is only its tree; the values of a view are never removed, so a view
-stays valid as long as the environment is not closed.
+A view is valid as long as its transaction and the environment are open: what a collection deletes meanwhile is not
+reused before the transaction ends.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ our own that it does not look at. What it wrote has no digests and is taken as i
 
 A release and a generation are made in `.stage` and appear by one rename of a complete folder. They are removed by
 another rename, of the package to `removed.4ml` or of the tag to `removed.toml`: without these a folder is neither of
-them, and still keeps its place from being taken again.
+them, and still keeps its place from being taken again. A collection empties it but for that.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ import errno
 import mmap
 import os
 import re
+import time
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
@@ -36,6 +38,7 @@ from uuid import UUID
 import modelkeep
 from modelkeep import (
     Alias,
+    Collected,
     ConflictError,
     CorruptedError,
     Descriptor,
@@ -50,6 +53,7 @@ from modelkeep import (
     UnsupportedError,
 )
 from modelkeep.backend import copy_content, digest, digest_content, lend, lines, octets, seal, table, unseal
+from modelkeep_local import _collect
 from modelkeep_local._engine import UNLINKABLE, Disk, entries, locked
 
 if TYPE_CHECKING:
@@ -368,7 +372,12 @@ class Registry(_Place, modelkeep.Registry):
                     raise MissingError(
                         f"{self!r}: state {sid} of {project}/{release} was never written; write it, then close"
                     )
-                self._disk.link(state, partial / f"{sid}.bin")
+                try:
+                    self._disk.link(state, partial / f"{sid}.bin")
+                except FileNotFoundError:
+                    raise MissingError(
+                        f"{self!r}: state {sid} of {project}/{release} was collected; write it again, then close"
+                    ) from None
                 digests[str(sid)] = self._noted(folder, sid) or digest_content(state)
             body = tag.dumps() + table(_TABLE, digests)
             self._disk.create(partial / _TAG, seal(_place(project, release, generation), body.encode()))
@@ -458,6 +467,8 @@ class Registry(_Place, modelkeep.Registry):
         try:
             yield
         except (FileNotFoundError, IsADirectoryError, CorruptedError) as error:
+            if not (path.parent / _TAG).exists():
+                raise MissingError(f"{self!r}: the generation of state {what} was removed") from None
             fate = "do not match their digest" if isinstance(error, CorruptedError) else "are lost"
             raise CorruptedError(f"{self!r}: the bytes of state {what} {fate}. Restore {path} from a copy") from None
 
@@ -479,6 +490,47 @@ class Registry(_Place, modelkeep.Registry):
             what = _place(project, release, generation)
             raise MissingError(f"{self!r} has no {what} that could be removed") from None
         self._disk.flush(folder)
+
+    def collect(self, older_than: timedelta, *, dry_run: bool = False) -> Collected:
+        self._check()
+        before = time.time() - older_than.total_seconds()
+        doomed: list[Path] = []
+        for entry in entries(self._root):
+            with contextlib.suppress(InvalidError):
+                doomed += self._unnamed(Project.Key(entry.name), before)
+        if dry_run:
+            freed = dict(zip(doomed, _collect.sizes(doomed), strict=True))
+        else:
+            deleted = ((path, _collect.delete(path, _STAGE, _REMOVED_PACKAGE)) for path in doomed)
+            freed = {path: size for path, size in deleted if size is not None}
+        return Collected(tuple(sorted(str(path.relative_to(self._root)) for path in freed)), sum(freed.values()))
+
+    def _unnamed(self, project: Project.Key, before: float) -> Iterator[Path]:
+        """Find what to delete, in that order."""
+        yield from _collect.staged(self._root / project / _STAGE, set(), set(), before)
+        for release in self._versions(project):
+            folder = self._root / project / str(release.version)
+            kept: set[str] = set()
+            gone: set[str] = set()
+            for number in _numbers(folder):
+                generation = folder / str(number)
+                states = {entry.name for entry in entries(generation) if entry.name.endswith(_collect.STATE)}
+                if (generation / _TAG).is_file():
+                    kept |= states
+                elif (generation / _REMOVED_TAG).is_file():
+                    gone |= states
+                    yield from (generation / name for name in sorted(states))
+            yield from _collect.staged(folder / _STAGE, kept, gone, before)
+        for release in self._versions(project, _REMOVED_PACKAGE):
+            folder = self._root / project / str(release.version)
+            for entry in entries(folder):
+                path = Path(entry.path)
+                if entry.name != _REMOVED_PACKAGE:
+                    yield path
+                elif entry.is_dir(follow_symlinks=False):
+                    yield from path.iterdir()
+                elif entry.stat(follow_symlinks=False).st_size:
+                    yield path
 
     def aliases(self, project: Project.Key) -> list[Alias.Key]:
         found: list[Alias.Key] = []

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 from uuid import uuid4
 
-from modelkeep import InvalidError, UnsupportedError, keyvalue
+from modelkeep import CorruptedError, InvalidError, UnsupportedError, keyvalue
 
 #: Tells this process from all others, those it forks included.
 _PROCESS: Final = uuid4().hex
 _stores: Final[dict[str, Engine]] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def _renew_lock() -> None:
     # another thread may have held it when the process forked
     global _lock  # noqa: PLW0603  # one lock guards all stores of the process
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_renew_lock)
@@ -31,6 +32,8 @@ class Engine(keyvalue.Engine):
     def __init__(self, place: str) -> None:
         self.place = place
         self._values: dict[str, bytes] = {}
+        # when blobs and records of states were stored
+        self._times: dict[str, float] = {}
         # folder -> its names, in no order, and the greatest of them; blobs are not listed
         self._names: dict[str, dict[str, None]] = {}
         self._greatest: dict[str, str] = {}
@@ -51,14 +54,22 @@ class Engine(keyvalue.Engine):
         return self._values.get(key)
 
     def put(self, key: str, value: memoryview) -> None:
-        self._values[key] = bytes(value)
+        copy = bytes(value)
+        with _lock:
+            self._values[key] = copy
+            self._times[key] = time.time()
 
     def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
         folder, _, name = key.rpartition("/")
         with _lock:
             if key in self._values:
                 return False
+            for need in needs:
+                if durable and need not in self._values:
+                    raise CorruptedError(f"The memory store {self.place!r} has {need} no more. Write it again")
             self._values[key] = value
+            if key.startswith("state/"):
+                self._times[key] = time.time()
             self._names.setdefault(folder, {})[name] = None
             self._greatest[folder] = max(name, self._greatest.get(folder, name))
             return True
@@ -79,6 +90,14 @@ class Engine(keyvalue.Engine):
     def last(self, prefix: str) -> str | None:
         name = self._greatest.get(prefix.removesuffix("/"))
         return None if name is None else f"{prefix}{name}"
+
+    def sweep(self, choose: Callable[[Iterable[keyvalue.Stored]], Iterable[str]]) -> None:
+        with _lock:
+            stored = [keyvalue.Stored(key, len(self._values[key]), at) for key, at in self._times.items()]
+            for key in choose(stored):
+                del self._values[key], self._times[key]
+                folder, _, name = key.rpartition("/")
+                self._names.get(folder, {}).pop(name, None)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _reopen, (self.place, _PROCESS, os.getpid())

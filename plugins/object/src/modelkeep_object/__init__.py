@@ -1,6 +1,5 @@
 """Keeps a registry and an inventory in a bucket of S3, Google Cloud Storage or Azure, for any number of machines."""
 
 from modelkeep_object._backend import Inventory, Registry
-from modelkeep_object._collect import Collected, collect
 
-__all__ = ["Collected", "Inventory", "Registry", "collect"]
+__all__ = ["Inventory", "Registry"]

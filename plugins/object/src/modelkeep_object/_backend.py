@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
-from modelkeep import keyvalue
+from modelkeep import Collected, InvalidError, keyvalue
+from modelkeep_object import _engine
 from modelkeep_object._engine import Engine
 
 
@@ -55,6 +57,13 @@ class Registry(keyvalue.Registry):
             cache_limit=cache_limit,
         )
         super().__init__(engine, staging)
+
+    def collect(self, older_than: timedelta, *, dry_run: bool = False) -> Collected:
+        if older_than < _engine.LEAST:
+            raise InvalidError(
+                f"{self!r} can collect safely what is {_engine.LEAST.days} days old or older, not {older_than}"
+            )
+        return super().collect(older_than, dry_run=dry_run)
 
 
 class Inventory(keyvalue.Inventory):

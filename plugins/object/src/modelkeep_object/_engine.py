@@ -12,7 +12,7 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -23,8 +23,7 @@ from modelkeep_object._probe import probe
 from modelkeep_object._stamp import stamp, unstamp
 from modelkeep_object._store import PAGE, AlreadyThere, NotModified, Store, Value
 
-#: A blob that was stored longer ago is stored again before a new record names it. What is unused and older than twice
-#: that is nobody's, and may be collected; see `_collect`.
+#: A blob that was stored longer ago is stored again before a new record names it.
 FRESH: Final = timedelta(days=1)
 #: For how long a blob that was seen is taken to be there, in seconds.
 _SURE: Final = 3600.0
@@ -32,6 +31,8 @@ _SURE: Final = 3600.0
 _REMEMBERED: Final = 10_000
 _NINES: Final = 10**19 - 1
 _WIDTH: Final = 19
+#: What is younger is not collected: who is about to name it may have seen it `FRESH`.
+LEAST: Final = 2 * FRESH
 #: How many parts the key of a generation has.
 _DEPTH: Final = 4
 
@@ -187,7 +188,7 @@ class Engine(keyvalue.Engine):
         self._store.put(_name(key), stamp(value))
 
     def keys(self, prefix: str) -> list[str]:
-        return [key for page in self._store.pages(prefix) for name, _ in page if (key := _key(name))]
+        return [key for page in self._store.pages(prefix) for each in page if (key := _key(each.key))]
 
     def last(self, prefix: str) -> str | None:
         if not prefix.startswith("generation/"):
@@ -195,13 +196,33 @@ class Engine(keyvalue.Engine):
         found: list[str] = []
         ordered = True
         for page in self._store.pages(prefix):
-            names = [name for name, _ in page]
+            names = [each.key for each in page]
             found += [key for name in names if (key := _key(name))]
             # a store that lists in another order (S3's directory buckets do) has to tell all
             ordered = ordered and names == sorted(names)
             if found and ordered and len(names) == PAGE:
                 break
         return max(found, default=None)
+
+    def together(self, function: Callable[[str], Any], keys: Iterable[str]) -> list[Any]:
+        return self._store.together(function, keys)
+
+    def sweep(self, choose: Callable[[Iterable[keyvalue.Stored]], Iterable[str]]) -> None:
+        """Delete what is chosen.
+
+        No store of this kind can hold others off. Time does: what is chosen was listed before, with an age of `LEAST`,
+        and whoever is about to name such a blob stores it again first (`_hold`). So its age is looked at once more.
+        """
+        before = datetime.now(UTC) - LEAST
+        listed = [each for prefix in ("blob/", "state/") for page in self._store.pages(prefix) for each in page]
+
+        def delete(key: str) -> None:
+            modified = self._store.modified(key)
+            if modified is not None and modified < before:
+                self._store.delete(key)
+
+        chosen = choose(keyvalue.Stored(each.key, each.size, each.modified.timestamp()) for each in listed)
+        self._store.together(delete, chosen)
 
     def _writable(self) -> None:
         probe(self._store)

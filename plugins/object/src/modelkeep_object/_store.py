@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from modelkeep import InvalidError, StorageError
 from modelkeep_object import _fork
@@ -56,6 +56,14 @@ class Value:
 
     content: memoryview
     etag: str
+    modified: datetime
+
+
+class Listed(NamedTuple):
+    """An object in a listing: its key, its size in bytes, and when it was stored."""
+
+    key: str
+    size: int
     modified: datetime
 
 
@@ -274,12 +282,12 @@ class Store:
             if not self._missing(error):
                 raise self.failure(error, f"deleting {key}") from None
 
-    def pages(self, prefix: str) -> Iterator[list[tuple[str, datetime]]]:
-        """List the keys below a folder with the times they were stored, page by page, as they are asked for."""
+    def pages(self, prefix: str) -> Iterator[list[Listed]]:
+        """List the objects below a folder, page by page, as they are asked for."""
         functions, store, _ = self._handle()
         try:
             for page in functions.list(store, prefix, chunk_size=PAGE):
-                yield [(each["path"], each["last_modified"]) for each in page]
+                yield [Listed(each["path"], each["size"], each["last_modified"]) for each in page]
         except Exception as error:
             raise self.failure(error, f"listing {prefix}") from None
 

@@ -46,9 +46,9 @@ def pack(harness: Harness, root: Path, file: Path) -> None:
     store = harness.engine(root).collectable()
     with tarfile.open(file, "w:gz") as archive:
         for page in store.pages(""):
-            for name, _ in page:
-                content = store.get(name) or b""
-                member = tarfile.TarInfo(name)
+            for each in page:
+                content = store.get(each.key) or b""
+                member = tarfile.TarInfo(each.key)
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
 

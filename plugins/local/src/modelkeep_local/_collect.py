@@ -1,0 +1,120 @@
+"""Freeing the room of what nothing names.
+
+No lock is taken: a staged state loses its name first. Whether a generation has linked it by then is told by the number
+of its links, and it gets its name back; if not, nobody can link it any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from modelkeep import UnsupportedError
+from modelkeep.backend import discard
+from modelkeep_local._engine import PARTIAL, UNLINKABLE, entries
+
+#: Ends the names of states, and of notes of their digests.
+STATE: Final = ".bin"
+_NOTE: Final = ".toml"
+
+
+def staged(stage: Path, kept: set[str], gone: set[str], before: float) -> Iterator[Path]:
+    """Find what a stage has that no generation needs.
+
+    Args:
+        stage: The folder.
+        kept: The names of the files of states that generations have.
+        gone: The same of generations that were removed.
+        before: What was written before that is not waited for, in seconds since 1970.
+    """
+    found = {entry.name: entry.stat(follow_symlinks=False).st_mtime for entry in entries(stage)}
+    for name, written in sorted(found.items()):
+        if name.endswith(PARTIAL):
+            doomed = written < before
+        elif name.endswith(STATE):
+            doomed = name not in kept and (written < before or name in gone)
+        elif name.endswith(_NOTE):
+            state = name.removesuffix(_NOTE) + STATE
+            doomed = state not in kept and (found.get(state, written) < before or state in gone)
+        else:
+            doomed = False
+        if doomed:
+            yield stage / name
+
+
+def sizes(paths: Iterable[Path]) -> Iterator[int]:
+    """Tell how many bytes `delete` frees for each of some files and folders, in their order."""
+    links: Counter[int] = Counter()
+    for path in paths:
+        size = 0
+        for file in _files(path):
+            with contextlib.suppress(FileNotFoundError):
+                status = file.lstat()
+                links[status.st_ino] += 1
+                size += status.st_size if links[status.st_ino] == status.st_nlink else 0
+        yield size
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir() and not path.is_symlink():
+        for folder, _, names in os.walk(path):
+            yield from (Path(folder, name) for name in names)
+    else:
+        yield path
+
+
+def delete(path: Path, stage: str, tomb: str) -> int | None:
+    """Delete a file or folder.
+
+    Args:
+        path: It.
+        stage: The name of stages.
+        tomb: The name of files that are only emptied, since they tell that something was removed.
+
+    Returns:
+        How many bytes are free; None if it was not deleted, as a generation has it now, or another collector was first.
+
+    Raises:
+        UnsupportedError: The file system gives no file a second name, so that nobody could tell who has a state.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if path.parent.name == stage and STATE in path.name:
+            return _unstage(path)
+        freed = sum(sizes([path]))
+        if path.name == tomb:
+            empty = path.with_name(f".{uuid4().hex}{PARTIAL}")
+            empty.touch()
+            empty.replace(path)
+        else:
+            discard(path)
+        return freed
+    return None
+
+
+def _unstage(path: Path) -> int | None:
+    name = path.name.removeprefix(".").partition(STATE)[0] + STATE
+    hidden = path
+    if path.name == name:
+        hidden = path.with_name(f".{name}.{uuid4().hex}{PARTIAL}")
+        try:
+            os.link(path, hidden)
+        except OSError as error:
+            if error.errno not in UNLINKABLE:
+                raise
+            raise UnsupportedError(
+                f"The file system of {path} gives no file a second name, so that nobody could tell whether a "
+                "generation has it: states that wait can not be collected there"
+            ) from error
+        path.unlink()
+    status = hidden.stat()
+    taken = status.st_nlink > 1
+    if taken:
+        with contextlib.suppress(FileExistsError):
+            os.link(hidden, path.with_name(name))
+    hidden.unlink()
+    return None if taken else status.st_size
