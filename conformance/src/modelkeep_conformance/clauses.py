@@ -20,6 +20,7 @@ TRAITS: Final[Mapping[str, str]] = {
     "local_files": "a store is files in a folder, which can be moved, copied and made read-only",
     "aliases": "it keeps aliases, which a registry may do",
     "removable": "it removes generations, releases and projects, which a registry may do",
+    "collectable": "it frees the room of what nothing names, which a registry may do",
 }
 
 
@@ -76,6 +77,7 @@ _C: Final = "corruptible"
 _F: Final = "local_files"
 _A: Final = "aliases"
 _R: Final = "removable"
+_G: Final = "collectable"
 
 CHAPTERS: Final = (
     Chapter(
@@ -459,6 +461,60 @@ CHAPTERS: Final = (
         ),
     ),
     Chapter(
+        "Collection",
+        (
+            _clause(
+                "G1",
+                "A state that no generation names, and that is as old as `collect` is told, is gone when it returns, as if "
+                "it was never written: `close` that names it raises MissingError, and its id may be written again, with "
+                "other bytes too. All that is listed reads as before: packages, tags, aliases and states, also those that "
+                "several generations name, and those whose bytes some other id or release has as well.",
+                _G,
+            ),
+            _clause(
+                "G2",
+                "A state that is younger stays and can be committed, also if its bytes equal those of what is collected, "
+                "or of what was removed. An age that the backend can't collect safely raises InvalidError.",
+                _G,
+            ),
+            _clause(
+                "G3",
+                "A dry run changes nothing, and tells the items and the size that a collection right after it deletes; "
+                "one more finds nothing. The size is what is freed where it is stored: of bytes that can't be compressed "
+                "no less than there are, and not much more.",
+                _G,
+            ),
+            _clause(
+                "G4",
+                "What only removed generations, releases and projects named is collected, packages included. What others "
+                "name too stays, removed numbers and versions stay taken, and the logs of aliases go on.",
+                _G,
+                _R,
+            ),
+            _clause(
+                "G5",
+                "While others write, commit, remove and read, collections of any age take nothing from what was "
+                "acknowledged. A `close` whose states were taken meanwhile raises MissingError or CorruptedError; once "
+                "they are written again, it succeeds.",
+                _G,
+            ),
+            _clause(
+                "G6",
+                "A collection that was killed, or failed, harmed nothing that is listed, and left of each state that waits "
+                "all or nothing. The same call can be made again and succeeds: D2-D4, D7, D8 and D10 hold for it.",
+                _G,
+                _D,
+            ),
+            _clause(
+                "G7",
+                "Where a release or generation is damaged, nothing is deleted that it may name: `collect` raises "
+                "CorruptedError, or finds out otherwise. Once the damage is repaired, all of it reads as before.",
+                _G,
+                _C,
+            ),
+        ),
+    ),
+    Chapter(
         "Errors",
         (
             _clause(
@@ -476,6 +532,11 @@ CHAPTERS: Final = (
                 "One recorded script of calls has the same outcome on every backend: equal listings, tags, bytes and kinds "
                 "of errors.",
                 kind="both",
+            ),
+            _clause(
+                "E4",
+                "What a registry may do and the backend does not declare (`aliases`, `removable`, `collectable`) raises "
+                "UnsupportedError from each of its methods; what it declares does not.",
             ),
         ),
     ),

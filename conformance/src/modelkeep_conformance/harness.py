@@ -8,6 +8,7 @@ import dataclasses
 import json
 import resource
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -93,12 +94,16 @@ class Harness:
         gaps: Known deviations.
         expendable: Patterns for the names of files and folders in the store that hold nothing of an acknowledged call,
             as locks and what is staged: they need no flush.
+        least_age: The least age that `collect` takes.
+        clock: How much older than it is a state may look, where times are kept in whole seconds, say.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"registry", "inventory"})
     traits: ClassVar[frozenset[str]] = frozenset()
     gaps: ClassVar[tuple[Gap, ...]] = ()
     expendable: ClassVar[tuple[str, ...]] = ("*.lock",)
+    least_age: ClassVar[timedelta] = timedelta(0)
+    clock: ClassVar[timedelta] = timedelta(0)
 
     def recipe(self, root: Path) -> Mapping[str, Any]:
         """Return the options that open the store of a folder.
@@ -143,6 +148,15 @@ class Harness:
     def read_only(self, root: Path) -> Iterator[bool]:
         """Let nobody write to the store while the block lasts; yield False if that is not possible."""
         yield False
+
+    @contextlib.contextmanager
+    def collecting(self, root: Path) -> Iterator[timedelta]:
+        """Let `collect` take what was stored just now while the block lasts; yield the age that it has to be told.
+
+        Only for backends with a `least_age`: it may be lowered behind the API. Only this process and those that it
+        forks collect so, and what handles remember from before it need not hold after it.
+        """
+        yield self.least_age
 
     def forget(self, root: Path) -> None:
         """Free what a store occupies besides its folder, at the end of a test."""

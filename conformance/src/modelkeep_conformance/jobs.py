@@ -26,6 +26,7 @@ JOBS: Final = (
     "move-new",
     "remove",
     "remove-release",
+    "collect",
     "put",
     "put-first",
 )
@@ -56,6 +57,8 @@ class Job:
             not_applicable("the backend is not aliases")
         if name.startswith("remove") and not kit.removes:
             not_applicable("the backend is not removable")
+        if name == "collect" and not kit.collects:
+            not_applicable("the backend is not collectable")
         self.kit, self.name, self.root = kit, name, root
         # in a store of its own if this one is to be new: what is loaded at first use is not to be cut short
         self.filled: Filled | None = Filled(kit, kit.folder(f"beside-{root.name}") if name.endswith("first") else root)
@@ -67,11 +70,17 @@ class Job:
         #: what is pushed, and what is pushed after it; not made where a fault is
         self.package = package(version="2.0" if self.filled else VERSION, folder=name == "push-folder")
         self._next = package(version="3.0")
-        if name.startswith("remove"):
+        if name.startswith("remove") or (name == "collect" and kit.removes):
             self.registry().push(package(_GONE))
             for number in (1, 2):
                 self.registry().write(_GONE, VERSION, sid(number), content(number))
                 self.registry().close(_GONE, VERSION, number, make_tag(sid(number)))
+        if name == "collect":
+            if kit.removes:
+                self.registry().remove(_GONE)
+            # equal to what is committed, and to each other
+            for number, state in enumerate((content(51, SIZE), Filled.state(1), content(53), content(53)), 51):
+                self.registry().write(PROJECT, VERSION, sid(number), state)
         #: what was moved before, and what is
         self._moves = (Move(1, (VERSION, 1)),) if name == "move" else ()
         self._move = Move(len(self._moves) + 1, (VERSION, 2), note="why")
@@ -108,6 +117,9 @@ class Job:
             handle.remove(_GONE, VERSION)
         elif self.name.startswith("move"):
             handle.move(PROJECT, _ALIAS, self._move)
+        elif self.name == "collect":
+            with self.kit.collecting(self.root) as age:
+                handle.collect(age)
         else:
             handle.put(self._descriptor)
 
@@ -130,7 +142,14 @@ class Job:
         """Whether the call did its work; if so, all of it."""
         if self.name.startswith("put"):
             return self._put()
-        return self._committed() | self._moved() | self._removed()
+        return self._committed() | self._moved() | self._removed() | self._collected()
+
+    def _collected(self) -> bool:
+        """Whether nothing is left to collect."""
+        if self.name != "collect":
+            return False
+        with self.kit.collecting(self.root) as age:
+            return not self.registry().collect(age, dry_run=True).items
 
     def _removed(self) -> bool:
         """Whether it was removed; if so, all of it, and otherwise nothing."""
@@ -206,30 +225,30 @@ class Job:
 
     def again(self, handle: Any = None) -> None:
         """The same call succeeds, unless it had done its work before; then it is a conflict that names it done."""
-        if self.name == "write":
-            self._close_what_was_cut(handle)
+        if self.name in ("write", "collect"):
+            self._close_what_was_cut(handle, 21 if self.name == "write" else 51)
         done = self._done()
         try:
             self.call(handle)
         except _MADE[self.name.startswith("remove")]:
             assert done, "a call that did not do its work can not be made again"
         else:
-            assert not done or self.name.startswith("put"), "what was done is done once more"
+            assert not done or self.name.startswith(("put", "collect")), "what was done is done once more"
         self.check(acknowledged=True)
         if self.name == "write":
             registry = handle or self.registry()
             registry.close(PROJECT, VERSION, 5, make_tag(sid(21)))
             assert self.registry().read(PROJECT, VERSION, 5, sid(21)) == content(21, SIZE)
 
-    def _close_what_was_cut(self, handle: Any) -> None:
+    def _close_what_was_cut(self, handle: Any, number: int) -> None:
         """A state that was cut short is either not there or whole."""
         registry = handle or self.registry()
         try:
-            registry.close(PROJECT, VERSION, 6, make_tag(sid(21)))
+            registry.close(PROJECT, VERSION, 6, make_tag(sid(number)))
         except MissingError:
             assert 6 not in self.registry().generations(PROJECT, VERSION)
             return
-        assert self.registry().read(PROJECT, VERSION, 6, sid(21)) == content(21, SIZE)
+        assert self.registry().read(PROJECT, VERSION, 6, sid(number)) == content(number, SIZE)
 
     def follow(self, handle: Any = None) -> None:
         """Whatever others do next succeeds."""
@@ -250,6 +269,11 @@ class Job:
             registry.push(package(_GONE, "2.0"))
             registry.remove(_GONE)
             assert _GONE not in self.registry().projects()
+        if self.name == "collect":
+            registry.write(PROJECT, VERSION, sid(52), content(99))
+            registry.write(PROJECT, VERSION, sid(53), content(53))
+            registry.close(PROJECT, VERSION, 10, make_tag(sid(52), sid(53)))
+            assert self.registry().read(PROJECT, VERSION, 10, sid(53)) == content(53)
         if self.name.startswith("move"):
             for number, alias in ((self._move.number + 1, _ALIAS), (1, "another")):
                 registry.move(PROJECT, alias, Move(number, (VERSION, 3)))

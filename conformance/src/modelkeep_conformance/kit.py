@@ -10,6 +10,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 from uuid import UUID
@@ -203,6 +204,19 @@ class Kit:
     def removes(self) -> bool:
         """Whether the backend has a registry that removes."""
         return self.registers and "removable" in self.harness.traits
+
+    @property
+    def collects(self) -> bool:
+        """Whether the backend has a registry that collects."""
+        return self.registers and "collectable" in self.harness.traits
+
+    @contextlib.contextmanager
+    def collecting(self, root: Path | None = None) -> Iterator[timedelta]:
+        """Let `collect` take what was stored just now, while the block lasts; give the age to tell it."""
+        with self.harness.collecting(root or self.root) as age:
+            if age:
+                could_not_run("the harness can not let what is new be collected")
+            yield age
 
     def regions(self, root: Path | None = None) -> list[Region]:
         """The stored bytes, which a backend that is corruptible can reach."""

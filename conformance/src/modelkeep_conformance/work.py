@@ -7,10 +7,10 @@ import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import modelkeep
-from modelkeep import ConflictError, Directory, Move
+from modelkeep import ConflictError, CorruptedError, Directory, MissingError, Move
 from modelkeep_conformance.kit import ALIAS, PROJECT, VERSION, content, sid, tag
 
 Options = Mapping[str, Any]
@@ -68,6 +68,43 @@ def complete(registry: Any, generation: int) -> int:
         content(mark),
         content(mark + 50_000),
     ]
+    return mark
+
+
+def keep(options: Options, count: int, who: int, *, remove: bool = False) -> list[tuple[int, int]]:
+    """Commit as `commit` does, while what waits is collected: that is written again.
+
+    Each generation has a state of its own and one whose bytes others have, too; some states are never committed. Every
+    other generation is removed again, if that is asked for.
+    """
+    registry = modelkeep.registry(**options)
+    release = Directory(registry).get(PROJECT).get(VERSION)
+    done = []
+    for number in range(count):
+        mark = who * 100_000 + number
+        release.dump(content(mark + 60_000))
+        release.dump(content(mark + 50_000))
+        states = {uuid4(): content(mark), uuid4(): content(number % 3)}
+        while True:
+            for each, bytes_ in states.items():
+                registry.write(PROJECT, VERSION, each, bytes_)
+            with contextlib.suppress(MissingError, CorruptedError):
+                key = int(release.put(tag(*states, score=mark)).key)
+                break
+        if remove and number % 2:
+            registry.remove(PROJECT, VERSION, key)
+        else:
+            done.append((key, mark))
+    return done
+
+
+def kept(registry: Any, generation: int) -> int:
+    """Assert that a generation that `keep` made is whole; return its content's number."""
+    closed = registry.open(PROJECT, VERSION, generation)
+    assert closed.tuning.score is not None
+    mark = int(closed.tuning.score)
+    for each, expected in zip(closed.states, (content(mark), content(mark % 100_000 % 3)), strict=True):
+        assert registry.read(PROJECT, VERSION, generation, each) == expected, f"generation {generation} lost {each}"
     return mark
 
 

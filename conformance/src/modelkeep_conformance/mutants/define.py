@@ -31,7 +31,7 @@ class Harness(FileHarness):
         provider: The class, as `module:Class`.
     """
 
-    traits = FileHarness.traits | {"aliases", "removable"}
+    traits = FileHarness.traits | {"aliases", "removable", "collectable"}
     expendable: ClassVar[tuple[str, ...]] = (".stage",)
     #: what the levers use; that of a mutant may be broken
     engine: ClassVar[type[reference.Engine]] = reference.Engine

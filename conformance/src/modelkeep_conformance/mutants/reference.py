@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from uuid import uuid4
 
-from modelkeep import UnsupportedError, keyvalue
+from modelkeep import CorruptedError, UnsupportedError, keyvalue
 
 #: Ends the names of files; all others are not ours.
 SUFFIX: Final = ".value"
@@ -40,8 +41,10 @@ class Engine(keyvalue.Engine):
 
     def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
         target = self.path(key)
-        with self.staged(value) as staged:
+        held = self.locked(fcntl.LOCK_SH) if durable and needs else contextlib.nullcontext()
+        with self.staged(value) as staged, held:
             self.folder(target.parent)
+            self.check(needs if durable else ())
             for folder in {self.path(each).parent for each in needs}:
                 self.flush(folder)
             try:
@@ -61,6 +64,33 @@ class Engine(keyvalue.Engine):
             for name in names
             if name.endswith(SUFFIX)
         ]
+
+    def sweep(self, choose: Callable[[Iterable[keyvalue.Stored]], Iterable[str]]) -> None:
+        with self.locked(fcntl.LOCK_EX):
+            for key in choose(self.stored()):
+                self.path(key).unlink(missing_ok=True)
+
+    def stored(self) -> Iterator[keyvalue.Stored]:
+        """What may be collected."""
+        for key in (*self.keys("blob/"), *self.keys("state/")):
+            status = self.path(key).stat()
+            yield keyvalue.Stored(key, status.st_size, status.st_mtime)
+
+    def check(self, keys: Sequence[str]) -> None:
+        """Make sure that what a record needs was not collected."""
+        for key in keys:
+            if not self.path(key).exists():
+                raise CorruptedError(f"{self.place} has {key} no more. Write it again")
+
+    @contextlib.contextmanager
+    def locked(self, how: int) -> Iterator[None]:
+        """Hold off those who delete, or all others; a death frees it."""
+        number = os.open(self.place, os.O_RDONLY)
+        try:
+            fcntl.flock(number, how)
+            yield
+        finally:
+            os.close(number)
 
     @contextlib.contextmanager
     def staged(self, value: bytes | memoryview) -> Iterator[Path]:

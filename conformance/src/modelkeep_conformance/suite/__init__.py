@@ -13,8 +13,8 @@ from modelkeep_conformance.kit import Kit
 clause = pytest.mark.clause
 
 
-#: What some calls are about besides: moving an alias, removing.
-_ALSO = {"move": "A5", "remove": "V4"}
+#: What some calls are about besides: moving an alias, removing, collecting.
+_ALSO = {"move": "A5", "remove": "V4", "collect": "G6"}
 
 
 def calls_of(names: Iterable[str]) -> list[Any]:

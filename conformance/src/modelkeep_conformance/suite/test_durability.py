@@ -67,8 +67,8 @@ def test_a_kill_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     steps = range(1, forked(job.steps) + 1)
     # an engine in C may have no step that Python sees
     job.check(acknowledged=True)
-    # of the variants of a call some will do, since the call itself is killed everywhere
-    for step in kit.some(steps, 12) if "-" in name else steps:
+    # of the variants of a call some will do, since the call itself is killed everywhere; a collection repeats itself
+    for step in kit.some(steps, 12) if "-" in name or name == "collect" else steps:
         job = Job(kit, name, kit.folder(f"step{step}"))
         result = forked(job.call, kill_at=step)
         job.check(acknowledged=result is None)
@@ -128,7 +128,7 @@ def test_what_is_acknowledged_was_flushed(kit: Kit, name: str) -> None:
 
 
 @clause("D5")
-@pytest.mark.parametrize("name", calls_of(name for name in JOBS if name != "write"))
+@pytest.mark.parametrize("name", calls_of(name for name in JOBS if name not in ("write", "collect")))
 def test_a_flush_that_fails_is_an_error(kit: Kit, name: str) -> None:
     """EIO from each flush and all after it: nothing is acknowledged that may not be there."""
     meddle(
@@ -261,8 +261,16 @@ def _writes(kit: Kit) -> Iterator[Callable[[], Any]]:
         ]
     if kit.removes:
         yield from [lambda: kit.registry().remove(PROJECT, VERSION, 2)]
+    if kit.collects:
+        kit.registry().write(PROJECT, VERSION, sid(7), b"x")
+        yield from [lambda: _collected(kit)]
     if kit.inventories:
         yield from [lambda: kit.inventory().put(kit.handle("third"))]
+
+
+def _collected(kit: Kit) -> Any:
+    with kit.collecting() as age:
+        return kit.registry().collect(age)
 
 
 @clause("D8")
@@ -307,6 +315,8 @@ def test_a_newer_format_is_refused_by_name(kit: Kit) -> None:
             optional = []
         if kit.removes:
             optional.append(lambda: registry.remove(PROJECT, VERSION, 1))
+        if kit.collects:
+            optional.append(lambda: _collected(kit))
         for call in (
             registry.projects,
             lambda: registry.releases(PROJECT),

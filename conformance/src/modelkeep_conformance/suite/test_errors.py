@@ -1,12 +1,13 @@
 """Errors: only modelkeep's own, and each names what it is about."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import modelkeep
-from modelkeep import ConflictError, InvalidError, MissingError, Tag
-from modelkeep_conformance.kit import PROJECT, VERSION, Kit, package, sid, tag
+from modelkeep import ConflictError, InvalidError, MissingError, Move, Tag, UnsupportedError
+from modelkeep_conformance.kit import ALIAS, PROJECT, VERSION, Kit, package, sid, tag
 from modelkeep_conformance.suite import clause
 
 WRONG: list[Any] = [None, 0, 1.5, b"x", [], {}, object(), "\0", "x" * 10_000, float("nan"), True]
@@ -85,6 +86,42 @@ def test_what_is_unknown_or_taken_raises_what_the_contract_says(kit: Kit, regist
                 raise AssertionError(f"call {number} raises nothing")
     with registry.view(PROJECT, VERSION, 1, sid(1)) as view:
         assert view == b"one"
+
+
+@clause("E4")
+def test_what_is_not_declared_is_unsupported_and_what_is_declared_is_not(kit: Kit, registry: Any) -> None:
+    registry.push(package())
+    registry.close(PROJECT, VERSION, 1, Tag())
+    optional: dict[str, list[Callable[[], Any]]] = {
+        "aliases": [
+            lambda: registry.aliases(PROJECT),
+            lambda: registry.moves(PROJECT, ALIAS),
+            lambda: registry.current(PROJECT, ALIAS),
+            lambda: registry.move(PROJECT, ALIAS, Move(1, (VERSION, 1))),
+        ],
+        "collectable": [
+            lambda: registry.collect(kit.harness.least_age, dry_run=True),
+            lambda: registry.collect(kit.harness.least_age),
+        ],
+        "removable": [
+            lambda: registry.remove(PROJECT, VERSION, 1),
+            lambda: registry.remove(PROJECT, VERSION),
+            lambda: registry.remove(PROJECT),
+        ],
+    }
+    for trait, calls in optional.items():
+        for number, call in enumerate(calls):
+            if trait not in kit.harness.traits:
+                with pytest.raises(UnsupportedError) as caught:
+                    call()
+                assert repr(registry) in str(caught.value), f"{trait} {number}"
+                assert registry.generations(PROJECT, VERSION) == (1,)
+                continue
+            try:
+                call()
+            except MissingError:
+                # of a project that went with its last release
+                assert trait == "removable"
 
 
 @clause("E1")

@@ -14,7 +14,7 @@ from modelkeep_conformance.processes import Steps, forked
 from modelkeep_conformance.suite import clause
 
 #: What a failure is about besides errors: a push that fails, a put that does not replace.
-_ALSO = {"push": "R4", "put": "I2", "move": "A5", "remove": "V4"}
+_ALSO = {"push": "R4", "put": "I2", "move": "A5", "remove": "V4", "collect": "G6"}
 CALLS = [
     pytest.param(name, marks=clause(_ALSO[name.partition("-")[0]]) if name.partition("-")[0] in _ALSO else ())
     for name in JOBS

@@ -18,7 +18,7 @@ class Harness(FileHarness):
     States are stored as differences where `MODELKEEP_TEST_DELTA` is set to anything.
     """
 
-    traits = FileHarness.traits | {"aliases", "removable"}
+    traits = FileHarness.traits | {"aliases", "removable", "collectable"}
     expendable = ("*.lock", "*.stage")
 
     def recipe(self, root: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from modelkeep_lmdb._engine import Engine
 class Harness(FileHarness):
     """All traits: the store is a folder of files."""
 
-    traits = FileHarness.traits | {"aliases", "removable"}
+    traits = FileHarness.traits | {"aliases", "removable", "collectable"}
     expendable = ("lock.mdb", "stage")
 
     def recipe(self, root: Path) -> dict[str, Any]:

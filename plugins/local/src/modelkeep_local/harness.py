@@ -16,7 +16,7 @@ _KINDS = {"package.4ml": "release", "release.toml": "release", "tag.toml": "gene
 class Harness(FileHarness):
     """All traits: the store is files."""
 
-    traits = FileHarness.traits | {"aliases", "removable"}
+    traits = FileHarness.traits | {"aliases", "removable", "collectable"}
     expendable = ("*.lock", ".stage")
 
     def recipe(self, root: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class _Value(Region):
 class Harness(Base):
     """Memory has no durability: those clauses do not apply."""
 
-    traits = frozenset({"corruptible", "aliases", "removable"})
+    traits = frozenset({"corruptible", "aliases", "removable", "collectable"})
 
     def recipe(self, root: Path) -> dict[str, Any]:
         """A store for each folder."""

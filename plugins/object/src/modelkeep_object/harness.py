@@ -7,12 +7,14 @@ import dataclasses
 import io
 import tarfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from modelkeep.backend import seal
 from modelkeep_conformance import Harness as Base
 from modelkeep_conformance import Region, keyvalue_items
+from modelkeep_object import _engine
 from modelkeep_object._engine import Engine, _name
 from modelkeep_object.testing import server
 from modelkeep_object.testing.proxy import Fault, Proxy
@@ -56,7 +58,9 @@ def pack(harness: Harness, root: Path, file: Path) -> None:
 class Harness(Base):
     """All traits but files of this machine."""
 
-    traits = frozenset({"durable", "multiprocess", "corruptible", "aliases"})
+    traits = frozenset({"durable", "multiprocess", "corruptible", "aliases", "collectable"})
+    least_age = _engine.LEAST
+    clock = timedelta(seconds=1)
 
     def __init__(self) -> None:
         self._full: Proxy | None = None
@@ -103,6 +107,16 @@ class Harness(Base):
         for name in ("generation/alpha/1/.bak", "generation/alpha/1/0-1", "generation/alpha/1/12"):
             engine.collectable().put(name, b"{}")
         return True
+
+    @contextlib.contextmanager
+    def collecting(self, root: Path) -> Iterator[timedelta]:
+        """Let objects of any age be collected, those of this very second included."""
+        least = _engine.LEAST
+        _engine.LEAST = timedelta(seconds=-2)  # type: ignore[misc]  # behind the API on purpose
+        try:
+            yield timedelta(0)
+        finally:
+            _engine.LEAST = least  # type: ignore[misc]  # same
 
     @contextlib.contextmanager
     def no_room(self, root: Path) -> Iterator[bool]:
