@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from modelkeep import ConflictError, MissingError, Move
 from modelkeep_conformance.kit import APPLICATIONS, PROJECT, VERSION, Filled, Kit, content, not_applicable, package, sid
@@ -13,6 +14,8 @@ from modelkeep_conformance.processes import Steps
 
 if TYPE_CHECKING:
     from modelkeep._guard import GuardedInventory, GuardedRegistry
+
+_Step = TypeVar("_Step")
 
 #: A push of a file and of a folder, the first push to a store, the first move of an alias, and so on; each is a name
 #: of a `Job`.
@@ -51,14 +54,7 @@ class Job:
     """
 
     def __init__(self, kit: Kit, name: str, root: Path) -> None:
-        if not (kit.inventories if name.startswith("put") else kit.registers):
-            not_applicable(f"the backend has no {'inventory' if name.startswith('put') else 'registry'}")
-        if name.startswith("move") and not kit.names_generations:
-            not_applicable("the backend is not aliases")
-        if name.startswith("remove") and not kit.removes:
-            not_applicable("the backend is not removable")
-        if name == "collect" and not kit.collects:
-            not_applicable("the backend is not collectable")
+        _check_applies(kit, name)
         self.kit, self.name, self.root = kit, name, root
         # in a store of its own if this one is to be new: what is loaded at first use is not to be cut short
         self.filled: Filled | None = Filled(kit, kit.folder(f"beside-{root.name}") if name.endswith("first") else root)
@@ -71,16 +67,9 @@ class Job:
         self.package = package(version="2.0" if self.filled else VERSION, folder=name == "push-folder")
         self._next = package(version="3.0")
         if name.startswith("remove") or (name == "collect" and kit.removes):
-            self.registry().push(package(_GONE))
-            for number in (1, 2):
-                self.registry().write(_GONE, VERSION, sid(number), content(number))
-                self.registry().close(_GONE, VERSION, number, make_tag(sid(number)))
+            self._fill_gone()
         if name == "collect":
-            if kit.removes:
-                self.registry().remove(_GONE)
-            # equal to what is committed, and to each other
-            for number, state in enumerate((content(51, SIZE), Filled.state(1), content(53), content(53)), 51):
-                self.registry().write(PROJECT, VERSION, sid(number), state)
+            self._litter()
         #: what was moved before, and what is
         self._moves = (Move(1, (VERSION, 1)),) if name == "move" else ()
         self._move = Move(len(self._moves) + 1, (VERSION, 2), note="why")
@@ -89,6 +78,20 @@ class Job:
         if name == "close":
             for number in (21, 22):
                 self.registry().write(PROJECT, VERSION, sid(number), content(number, SIZE))
+
+    def _fill_gone(self) -> None:
+        """Make a project of which something is removed."""
+        self.registry().push(package(_GONE))
+        for number in (1, 2):
+            self.registry().write(_GONE, VERSION, sid(number), content(number))
+            self.registry().close(_GONE, VERSION, number, make_tag(sid(number)))
+
+    def _litter(self) -> None:
+        """Make what is collected, some of it equal to what is committed, and to each other."""
+        if self.kit.removes:
+            self.registry().remove(_GONE)
+        for number, state in enumerate((content(51, SIZE), Filled.state(1), content(53), content(53)), 51):
+            self.registry().write(PROJECT, VERSION, sid(number), state)
 
     def registry(self) -> GuardedRegistry:
         """A new handle."""
@@ -284,3 +287,18 @@ class Job:
     def remove(self) -> None:
         """Free the store, of which there may be many in a test."""
         self.kit.remove(self.root)
+
+
+def _check_applies(kit: Kit, name: str) -> None:
+    """End a test of a call that the backend does not have."""
+    if not (kit.inventories if name.startswith("put") else kit.registers):
+        not_applicable(f"the backend has no {'inventory' if name.startswith('put') else 'registry'}")
+    optional = {"move": ("aliases", kit.names_generations), "remove": ("removable", kit.removes)}
+    trait, has = {**optional, "collect": ("collectable", kit.collects)}.get(name.partition("-")[0], ("", True))
+    if not has:
+        not_applicable(f"the backend is not {trait}")
+
+
+def some(kit: Kit, name: str, steps: Iterable[_Step], few: int) -> list[_Step]:
+    """Pick so many steps of a call, see `Kit.some`; a collection does the same again and again: a third will do."""
+    return kit.some(steps, max(few // 3, 2) if name == "collect" else few)

@@ -11,7 +11,7 @@ import pytest
 
 from modelkeep import Error, Manifest, Move, Package, StorageError, Tag, UnsupportedError
 from modelkeep_conformance import syscalls, trace, work
-from modelkeep_conformance.jobs import JOBS, SIZE, Job
+from modelkeep_conformance.jobs import JOBS, SIZE, Job, some
 from modelkeep_conformance.kit import (
     ALIAS,
     APPLICATIONS,
@@ -67,8 +67,8 @@ def test_a_kill_at_each_step_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     steps = range(1, forked(job.steps) + 1)
     # an engine in C may have no step that Python sees
     job.check(acknowledged=True)
-    # of the variants of a call some will do, since the call itself is killed everywhere; a collection repeats itself
-    for step in kit.some(steps, 12) if "-" in name or name == "collect" else steps:
+    # of the variants of a call some will do, since the call itself is killed everywhere
+    for step in some(kit, name, steps, 12) if "-" in name or name == "collect" else steps:
         job = Job(kit, name, kit.folder(f"step{step}"))
         result = forked(job.call, kill_at=step)
         job.check(acknowledged=result is None)
@@ -85,7 +85,7 @@ def test_a_kill_at_any_time_leaves_all_or_nothing(kit: Kit, name: str) -> None:
     begin = time.perf_counter()
     assert killed_after(job.call, 60.0)
     lasts = time.perf_counter() - begin
-    for round_ in range(kit.times(6, 200)):
+    for round_ in some(kit, name, range(kit.times(6, 200)), 6):
         job = Job(kit, name, kit.folder(f"round{round_}"))
         acknowledged = killed_after(job.call, kit.chance.random() * lasts)
         job.check(acknowledged=acknowledged)
@@ -148,7 +148,7 @@ def meddle(kit: Kit, name: str, calls: Sequence[str], what: str, *, few: int, ex
     job = Job(kit, name, kit.folder("counted"))
     found = syscalls.changes(job.call, job.root, calls)
     assert found, "nothing was written"
-    for number, call in enumerate(kit.some(found, few)):
+    for number, call in enumerate(some(kit, name, found, few)):
         job = Job(kit, name, kit.folder(f"call{number}"))
         result = syscalls.meddled(job.call, call, what.rstrip("+"), calls=calls if what.endswith("+") else ())
         assert expected(result), f"{what} at {call.line}: {result!r}"

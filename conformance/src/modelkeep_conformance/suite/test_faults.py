@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelkeep import Error, StorageError
-from modelkeep_conformance.jobs import JOBS, Job
+from modelkeep_conformance.jobs import JOBS, Job, some
 from modelkeep_conformance.kit import Kit
 from modelkeep_conformance.processes import Steps, forked
 from modelkeep_conformance.suite import clause
@@ -53,7 +53,7 @@ def _failing(job: Job, step: int, error: BaseException) -> tuple[int, BaseExcept
 def _check(kit: Kit, name: str, make: Callable[[int], BaseException], expected: type[BaseException], few: int) -> None:
     steps, seen = _failing(Job(kit, name, kit.folder("counted")), 0, make(0))
     assert seen is None
-    for step in kit.some(range(1, steps + 1), few):
+    for step in some(kit, name, range(1, steps + 1), few):
         job = Job(kit, name, kit.folder(f"step{step}"))
         _, seen = _failing(job, step, make(step))
         assert seen is None or isinstance(seen, expected), f"step {step}: {seen!r}"

@@ -254,7 +254,7 @@ class Engine(keyvalue.Engine):
     def _sweepable(self, txn: lmdb.Transaction[memoryview]) -> Iterator[keyvalue.Stored]:
         sizes: dict[str, int] = {}
         times: dict[str, float] = {}
-        for folder, _, names in os.walk(self._stage):
+        for folder, _, names in os.walk(self._stage, onerror=_failed):
             for name in names:
                 path = f"{folder}/{name}"
                 key = path.removeprefix(f"{self._stage}/").removeprefix("cut/")
@@ -347,6 +347,12 @@ def _write(path: str, content: memoryview) -> None:
     with open(path, "xb", buffering=0) as file:  # noqa: PTH123  # str
         while content:
             content = content[file.write(content) :]
+
+
+def _failed(error: OSError) -> None:
+    """A stage that can't be listed is an error: what waits there would lose what it names. What is not there is empty."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def _range(txn: lmdb.Transaction[memoryview], prefix: str) -> list[str]:
