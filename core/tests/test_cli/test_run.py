@@ -121,7 +121,7 @@ def _commands_below(group: click.Group, name: str) -> list[tuple[str, click.Comm
 
 def test_each_help_has_an_example(run: Run) -> None:
     commands = [("modelkeep", _commands.root), *_commands_below(_commands.root, "modelkeep")]
-    assert len(commands) == 21
+    assert len(commands) == 22
     for name, _ in commands:
         done = run(*name.split()[1:], "--help")
         assert (done.code, done.err) == (0, "")

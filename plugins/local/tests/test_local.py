@@ -8,9 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -36,6 +38,7 @@ from modelkeep import (
     UnsupportedError,
 )
 from modelkeep.backend import seal
+from modelkeep_local import _backend
 
 SIDS = [UUID("c6dc021f-858a-4fb7-b789-b670072757b1"), UUID("18b2719d-4881-4148-a8bc-2b5490727cbf")]
 #: As ForML 0.93 wrote it.
@@ -362,13 +365,12 @@ def test_a_flush_that_fails_is_a_failed_call_that_may_be_made_again(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", fail)
         patched.setattr(os, "fdatasync", fail)
-        with pytest.raises(StorageError, match="Input/output"):
-            release.registry.write(release.project, release.key, sid, b"x" * size)
-        with pytest.raises(StorageError):
-            release.put(Tag())
+        release.registry.write(release.project, release.key, sid, b"y" * size)
+        for states in ([], [sid]):
+            with pytest.raises(StorageError, match="Input/output"):
+                release.put(Tag(states=states))
     assert release.list() == ()
     assert not list(root.rglob("*.partial"))
-    release.registry.write(release.project, release.key, sid, b"y" * size)
     assert release.put(Tag(states=[sid])).get(0) == b"y" * size
 
 
@@ -797,19 +799,99 @@ def test_a_state_damaged_between_write_and_close_is_noticed(root: Path, release:
         generation.get(sid)
 
 
-@pytest.mark.parametrize("note", [None, b"", b"torn", b"# blake3:" + b"0" * 64 + b"\nblake3:" + b"0" * 64])
-def test_a_lost_note_does_not_stop_a_commit(root: Path, release: Release, note: bytes | None) -> None:
+def test_a_state_of_which_nothing_is_noted_is_taken_as_it_is(root: Path, release: Release) -> None:
     sid = release.dump(b"state")
-    path = root / "digits/1.0/.stage" / f"{sid}.toml"
-    path.unlink() if note is None else path.write_bytes(note)
+    (root / "digits/1.0/.stage" / f"{sid}.toml").unlink()
     assert release.put(Tag(states=[sid])).get(sid) == b"state"
+
+
+TORN = [b"", b"torn", b"# blake3:" + b"0" * 64 + b"\nblake3:" + b"0" * 64]
+
+
+@pytest.mark.parametrize("note", TORN)
+def test_a_state_with_a_torn_note_is_to_be_written_again(root: Path, release: Release, note: bytes) -> None:
+    sid = release.dump(b"state")
+    (root / "digits/1.0/.stage" / f"{sid}.toml").write_bytes(note)
+    with pytest.raises(MissingError, match=f"{sid}.*write it again"):
+        release.put(Tag(states=[sid]))
+    assert release.list() == ()
+    release.registry.write(release.project, release.key, sid, b"state")
+    assert release.put(Tag(states=[sid])).get(sid) == b"state"
+
+
+@pytest.mark.parametrize("note", TORN)
+def test_a_torn_note_of_a_committed_state_is_made_good_by_a_tag(root: Path, release: Release, note: bytes) -> None:
+    sid = release.dump(b"state")
+    release.put(Tag(states=[sid]))
+    (root / "digits/1.0/.stage" / f"{sid}.toml").write_bytes(note)
+    assert release.put(Tag(states=[sid])).get(sid) == b"state"
+    (root / "digits/1.0/.stage" / f"{sid}.bin").write_bytes(b"stale")
+    with pytest.raises(MissingError, match="write it again"):
+        release.put(Tag(states=[sid]))
 
 
 def test_the_note_of_another_state_is_not_trusted(root: Path, release: Release) -> None:
     one, other = release.dump(b"one"), release.dump(b"other")
     stage = root / "digits/1.0/.stage"
     shutil.copy(stage / f"{other}.toml", stage / f"{one}.toml")
-    assert release.put(Tag(states=[one])).get(one) == b"one"
+    with pytest.raises(MissingError, match=str(one)):
+        release.put(Tag(states=[one]))
+
+
+@pytest.mark.parametrize("left", [b"state", b"", b"sta", b"state\0"])
+def test_what_was_staged_before_a_loss_of_power_is_verified(
+    root: Path, release: Release, monkeypatch: pytest.MonkeyPatch, left: bytes
+) -> None:
+    sid = release.dump(b"state")
+    monkeypatch.setattr(_backend, "boot", lambda: "another")
+    (root / "digits/1.0/.stage" / f"{sid}.bin").write_bytes(left)
+    if left != b"state":
+        with pytest.raises(MissingError, match=f"{sid}.*lost with the power"):
+            release.put(Tag(states=[sid]))
+        release.registry.write(release.project, release.key, sid, b"state")
+    assert release.put(Tag(states=[sid])).get(sid) == b"state"
+    with pytest.raises(ConflictError):
+        release.registry.write(release.project, release.key, sid, b"other")
+
+
+def test_where_no_boot_is_told_every_state_is_verified(
+    root: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_backend, "boot", lambda: "")
+    sid = release.dump(b"state")
+    (root / "digits/1.0/.stage" / f"{sid}.bin").write_bytes(b"")
+    with pytest.raises(MissingError, match=str(sid)):
+        release.put(Tag(states=[sid]))
+
+
+def test_a_writer_that_died_between_note_and_state_is_followed(root: Path, release: Release) -> None:
+    sid = release.dump(b"state")
+    (root / "digits/1.0/.stage" / f"{sid}.bin").unlink()
+    with pytest.raises(MissingError, match=str(sid)):
+        release.put(Tag(states=[sid]))
+    with pytest.raises(ConflictError):
+        release.registry.write(release.project, release.key, sid, b"other")
+    release.registry.write(release.project, release.key, sid, b"state")
+    assert release.put(Tag(states=[sid])).get(sid) == b"state"
+
+
+def test_of_racing_writers_of_an_id_one_has_it(open_store: Callable[..., Any], release: Release) -> None:
+    for _ in range(50):
+        sid, contents = uuid4(), [bytes([number]) * 10 for number in range(4)]
+        barrier = threading.Barrier(len(contents))
+
+        def write(content: bytes, sid: UUID = sid, barrier: threading.Barrier = barrier) -> bytes | None:
+            registry = open_store(sync=False)
+            barrier.wait()
+            try:
+                registry.write(release.project, release.key, sid, content)
+            except ConflictError:
+                return None
+            return content
+
+        with ThreadPoolExecutor(len(contents)) as pool:
+            (winner,) = filter(None, pool.map(write, contents))
+        assert release.put(Tag(states=[sid])).get(sid) == winner
 
 
 def test_a_damaged_staged_state_is_repaired_by_writing_it_again(root: Path, release: Release) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from modelkeep import keyvalue
-from modelkeep.backend import Hasher
+from modelkeep.backend import Hasher, boot
 from modelkeep_archive._blobs import Blob
 from modelkeep_archive._format import DamagedError
 from modelkeep_archive._frames import Frames, compress
@@ -41,7 +41,7 @@ class Staged:
         try:
             record = json.loads(source.read(max(size - 4 - length, 0), length))
             self.blob = Blob(str(record["key"]), source, Frames.of(record, size))
-            self.trusted = bool(record["boot"]) and record["boot"] == _boot()
+            self.trusted = bool(record["boot"]) and record["boot"] == boot()
         except (ValueError, LookupError, TypeError) as error:
             raise DamagedError from error
 
@@ -70,7 +70,7 @@ class Stage:
         """Compress a blob."""
         with self.partial() as (path, file):
             record = compress(value, file.write, level, threads).asdict()
-            trailer = json.dumps({**record, "key": key, "boot": _boot()}).encode()
+            trailer = json.dumps({**record, "key": key, "boot": boot()}).encode()
             file.write(trailer + len(trailer).to_bytes(4, "little"))
             file.close()
             path.replace(self._file(key))
@@ -138,11 +138,3 @@ class Stage:
     def _file(self, key: str) -> Path:
         # what is none of ours goes by its path
         return Path(key) if key.startswith("/") else self.path / Hasher(key.encode()).hexdigest()
-
-
-def _boot() -> str:
-    """The id of the boot that this machine runs since; empty where the kernel does not tell."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return ""

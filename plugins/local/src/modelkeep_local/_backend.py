@@ -6,7 +6,7 @@
     <root>/<project>/<version>/<number>/tag.toml  a generation, with the digests of its states
     <root>/<project>/<version>/<number>/<sid>.bin a state
     <root>/<project>/<version>/.stage/<sid>.bin   the same file, or one not committed yet
-    <root>/<project>/<version>/.stage/<sid>.toml  its digest as written; not flushed
+    <root>/<project>/<version>/.stage/<sid>.toml  the digest of its bytes, and the boot in which it was made
     <root>/<project>/<version>/.stage/.complete   tells that every id of the release has a file here
     <root>/<project>/.aliases/<alias>/<n>.toml    what an alias of the project names from its n-th move on
     <root>/<application>.py                       a descriptor
@@ -32,7 +32,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 import modelkeep
@@ -52,7 +52,7 @@ from modelkeep import (
     Tag,
     UnsupportedError,
 )
-from modelkeep.backend import copy_content, digest, digest_content, lend, lines, octets, seal, table, unseal
+from modelkeep.backend import boot, copy_content, digest, digest_content, lend, lines, octets, seal, table, unseal
 from modelkeep_local import _collect
 from modelkeep_local._engine import UNLINKABLE, Disk, entries, locked
 
@@ -82,6 +82,18 @@ LAST: Final = 2**63 - 1
 _TABLES: Final = re.compile(rb"^[ \t]*\[[ \t]*(?:training|tuning)[ \t]*\]", re.MULTILINE)
 _MODES: Final = 2
 _DIGEST: Final = re.compile(rb'^([0-9a-f-]{36}) = "(blake3:[0-9a-f]{64})"$', re.MULTILINE)
+
+
+class _Note(NamedTuple):
+    """What is noted of a state.
+
+    Attributes:
+        digest: The digest of its bytes; empty if the note is torn.
+        trusted: Whether no power can have been lost since, so that the bytes are whole, though nobody flushed them.
+    """
+
+    digest: str
+    trusted: bool
 
 
 class _Place:
@@ -213,7 +225,7 @@ class Registry(_Place, modelkeep.Registry):
         folder = self._folder(project, release)
         # with names only, and no look at what is behind them: at 10,000 generations that is ten times as quick
         names = os.listdir(folder)  # noqa: PTH208  # same
-        numbers = set(map(int, filter(_PLAIN, names)))
+        numbers = list(map(int, filter(str.isdecimal, names)))
         while numbers:
             latest = max(numbers)
             if latest <= LAST and os.path.isfile(f"{folder}/{latest}/{_TAG}"):  # noqa: PTH113  # same
@@ -292,37 +304,44 @@ class Registry(_Place, modelkeep.Registry):
         folder = self._folder(project, release)
         stage = folder / _STAGE
         stage.mkdir(exist_ok=True)
-        staged = f"{stage}/{sid}.bin"
+        path = stage / f"{sid}.bin"
+        conflict = ConflictError(
+            f"{self!r}: state {sid} of {project}/{release} has other bytes already; write under a new id"
+        )
+        note, there = self._note(folder, sid), os.path.lexists(path)
         # ForML takes a state out of the stage when it commits, and leaves our note of it
-        taken = os.path.lexists(f"{stage}/{sid}.toml") and not os.path.lexists(staged)
-        if taken or not os.path.lexists(f"{stage}/{_IDS}"):
-            self._check_committed(folder, sid, digest(content))
+        if (note and not there) or not os.path.lexists(f"{stage}/{_IDS}"):
+            self._check_committed(folder, sid, digest(content), conflict)
         with self._disk.partial(stage) as partial:
-            name = self._disk.create(partial, content)
-            try:
-                self._place(partial, staged)
-            except FileExistsError:
-                if digest_content(Path(staged)) == name:
-                    return
-                if self._noted(folder, sid) != name:
-                    raise ConflictError(
-                        f"{self!r}: state {sid} of {project}/{release} has other bytes already; write under a new id"
-                    ) from None
-                # the same bytes were written before, and have been damaged since
-                partial.replace(staged)
-                return
-        # not flushed, and not atomic: a note that is torn or lost is as good as none
-        with open(f"{stage}/{sid}.toml", "wb", buffering=0) as note:  # noqa: PTH123  # quicker than by a Path
-            note.write(seal(f"{sid}", name.encode()))
+            # `close` flushes it
+            name = self._disk.create(partial, content, flush=False)
+            if note is None and not there:
+                # whose note it is has the id, so it is made before the file: after a loss of power there is no file
+                # without one
+                note = self._claim(folder, sid, name)
+            known = note.digest if note else ""
+            sound = there and digest_content(path) == name
+            if known not in ("", name) or (note is None and not sound):
+                raise conflict
+            if note and not known:
+                self._disk.replace(stage / f"{sid}.toml", self._noted(sid, name))
+            if not sound:
+                partial.replace(path)
 
-    def _check_committed(self, folder: Path, sid: UUID, name: str) -> None:
+    def _claim(self, folder: Path, sid: UUID, name: str) -> _Note:
+        """Note the digest of a state, unless somebody else did; return what is noted."""
+        stage = folder / _STAGE
+        with self._disk.partial(stage) as partial:
+            self._disk.create(partial, self._noted(sid, name), flush=False)
+            with contextlib.suppress(FileExistsError):
+                self._place(partial, f"{stage}/{sid}.toml")
+        return self._note(folder, sid) or _Note(name, trusted=True)
+
+    def _check_committed(self, folder: Path, sid: UUID, name: str, conflict: ConflictError) -> None:
         """Look into all generations for an id, where ForML has made some or the stage was not copied with them."""
-        known = self._staged(folder, sid)
-        if known is not None and known.parent.name != _STAGE and digest_content(known) != name:
-            raise ConflictError(
-                f"{self!r}: state {sid} of {folder.parent.name}/{folder.name} has other bytes already; "
-                "write under a new id"
-            )
+        known = self._committed(folder, sid)
+        if known is not None and digest_content(known) != name:
+            raise conflict
 
     def _place(self, partial: Path, staged: str) -> None:
         """Give a file its name, unless another one has it."""
@@ -336,19 +355,27 @@ class Registry(_Place, modelkeep.Registry):
                     raise FileExistsError(staged) from error
                 partial.rename(staged)
 
-    def _noted(self, folder: Path, sid: UUID) -> str | None:
-        """The digest that was noted when a state was written, unless the note is lost: it is never flushed."""
+    def _noted(self, sid: UUID, name: str) -> bytes:
+        return seal(f"{sid}", f"{name} {boot()}".encode())
+
+    def _note(self, folder: Path, sid: UUID) -> _Note | None:
+        """Read what was noted of a state when it was written; None for one that ForML wrote."""
         try:
-            return unseal(self, f"{sid}", (folder / _STAGE / f"{sid}.toml").read_bytes(), "digest", sid).decode()
-        except (FileNotFoundError, CorruptedError):
+            record = (folder / _STAGE / f"{sid}.toml").read_bytes()
+            name, _, made = unseal(self, f"{sid}", record, "digest", sid).decode().partition(" ")
+        except FileNotFoundError:
             return None
+        except CorruptedError:
+            return _Note("", trusted=False)
+        return _Note(name, trusted=bool(made) and made == boot())
 
     def _staged(self, folder: Path, sid: UUID) -> Path | None:
         """Find the file of a state that was written for a release, committed or not."""
         path = folder / _STAGE / f"{sid}.bin"
-        if path.exists():
-            return path
-        # ForML moves a state from the stage into its generation
+        return path if path.exists() else self._committed(folder, sid)
+
+    def _committed(self, folder: Path, sid: UUID) -> Path | None:
+        """Look into all generations for the file of a state: ForML moves it there from the stage."""
         committed = (folder / str(key) / f"{sid}.bin" for key in _numbers(folder))
         return next((path for path in committed if path.exists()), None)
 
@@ -378,7 +405,7 @@ class Registry(_Place, modelkeep.Registry):
                     raise MissingError(
                         f"{self!r}: state {sid} of {project}/{release} was collected; write it again, then close"
                     ) from None
-                digests[str(sid)] = self._noted(folder, sid) or digest_content(state)
+                digests[str(sid)] = self._whole(project, release, sid, folder, partial / f"{sid}.bin")
             body = tag.dumps() + table(_TABLE, digests)
             self._disk.create(partial / _TAG, seal(_place(project, release, generation), body.encode()))
             self._disk.flush(partial)
@@ -394,6 +421,28 @@ class Registry(_Place, modelkeep.Registry):
                     raise conflict from error
                 raise
         self._disk.flush(folder)
+
+    def _whole(self, project: Project.Key, release: Release.Key, sid: UUID, folder: Path, path: Path) -> str:
+        """Make sure that the bytes of a state are those that were written; return their digest."""
+        note = self._note(folder, sid)
+        if note and note.trusted:
+            return note.digest
+        found = digest_content(path)
+        # the note is never flushed, but the tag of a generation that has the state
+        if note and found != note.digest and found != self._recorded(project, release, sid):
+            raise MissingError(
+                f"{self!r}: bytes of state {sid} of {project}/{release} were lost with the power, or have been damaged "
+                "since it was written; write it again, then close"
+            )
+        return found
+
+    def _recorded(self, project: Project.Key, release: Release.Key, sid: UUID) -> str | None:
+        """Look into all tags for the digest of a state."""
+        for number in self.generations(project, release):
+            with contextlib.suppress(CorruptedError, MissingError):
+                if (found := self._digest(project, release, number, sid)) and found[1]:
+                    return found[1]
+        return None
 
     def open(self, project: Project.Key, release: Release.Key, generation: Generation.Key) -> Tag:
         return self._open(project, release, generation)[1]

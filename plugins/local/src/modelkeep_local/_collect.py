@@ -33,7 +33,8 @@ def staged(stage: Path, kept: set[str], gone: set[str], before: float) -> Iterat
         before: What was written before that is not waited for, in seconds since 1970.
     """
     found = {entry.name: entry.stat(follow_symlinks=False).st_mtime for entry in entries(stage)}
-    for name, written in sorted(found.items()):
+    # notes before states: who writes such a state meanwhile finds no note of a state that is not there
+    for name, written in sorted(found.items(), key=lambda each: (not each[0].endswith(_NOTE), each)):
         if name.endswith(PARTIAL):
             doomed = written < before
         elif name.endswith(STATE):

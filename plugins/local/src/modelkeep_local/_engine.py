@@ -44,8 +44,8 @@ class Disk:
             return
         self.flush(path.parent)
 
-    def create(self, path: Path, content: memoryview | bytes) -> str:
-        """Write a new file.
+    def create(self, path: Path, content: memoryview | bytes, *, flush: bool = True) -> str:
+        """Write a new file, and flush it if that is wanted.
 
         Returns:
             The digest of what was written.
@@ -54,7 +54,7 @@ class Disk:
             rest = memoryview(content)
             while rest:
                 rest = rest[file.write(rest[:_CHUNK]) :]
-            if self.sync:
+            if flush and self.sync:
                 os.fdatasync(file.fileno())
         return digest(content)
 
@@ -81,7 +81,6 @@ class Disk:
             FileNotFoundError: There is no source.
             FileExistsError: The target is there.
         """
-        # whoever wrote the source may have done so without a flush; if not, this costs little
         self.flush_file(source)
         try:
             os.link(source, target)
