@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
+
+#: For how long a collection takes what is half written for somebody's work, and not for what a killed process left, in
+#: seconds, counted from when it was last written to.
+UNFINISHED: Final = 3600.0
 
 
 @dataclasses.dataclass(frozen=True)

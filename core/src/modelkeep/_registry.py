@@ -278,7 +278,8 @@ class Registry(ABC):
 
         Args:
             older_than: The age from which on a state is taken that waits for its commit, counted from when it was
-                first written. It has to be longer than any training takes from its first `write` to `close`.
+                first written. It has to be longer than any training takes from its first `write` to `close`. What is
+                half written is taken an hour later: somebody may be writing it.
             dry_run: Whether only to tell what would be deleted.
 
         Raises:

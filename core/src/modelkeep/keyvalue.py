@@ -81,7 +81,8 @@ class Stored(NamedTuple):
     Attributes:
         key: Its key: that of a blob, of the record of a state, or any other of what the engine itself has left over.
         size: How many bytes it takes where it is stored.
-        time: When it was stored, in seconds since 1970; 0 if that is not known, since it was needed once.
+        time: When it was stored, in seconds since 1970; 0 if that is not known, since it was needed once. Of what is
+            half written, `modelkeep.backend.UNFINISHED` later, so that nobody's work is taken from under their hands.
     """
 
     key: str
@@ -375,7 +376,10 @@ class Registry(_Store, _Registry):
             ):
                 return
             known = self._record(key, "record", project, release, sid)
-        if known["digest"] != name:
+        if known is None:
+            # what another writer of the id had created was collected before we saw it
+            self.write(project, release, sid, state)
+        elif known["digest"] != name:
             raise ConflictError(
                 f"{self!r}: state {sid} of {project}/{release} has other bytes already; write under a new id"
             )

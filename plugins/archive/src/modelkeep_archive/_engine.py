@@ -278,10 +278,21 @@ class Engine(keyvalue.Engine):
                 staged = stored.get(key, keyvalue.Stored(key, 0, 0))
                 stored[key] = staged._replace(size=staged.size + size)
             chosen = list(choose(stored.values()))
-            if not kept.keys().isdisjoint(chosen):
-                self._rewrite(index, kept.keys() - set(chosen))
+            # records first: no state waits whose bytes are gone
             self._stage.remove(chosen)
+            if not kept.keys().isdisjoint(chosen):
+                unlisted = kept.keys() - set(chosen)
+                self._rewrite(index, unlisted | self._waiting(index, stored.keys() - set(chosen)))
         self._stage.clear()
+
+    def _waiting(self, index: Index, keys: Iterable[str]) -> set[str]:
+        """Find which blobs of the archive are named by records of states, among them what others were made from."""
+        found: set[str] = set()
+        for key in keys:
+            if key.startswith("state/"):
+                record = self._stage.record(key) or index.get(key)
+                found.update(_tree.state(key, record) if record else ())
+        return {blob for blob in found if index.place(blob) is not None}
 
     def pack(self) -> None:
         """Write the archive anew without old indexes and what was damaged and written again.

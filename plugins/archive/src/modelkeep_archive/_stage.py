@@ -16,7 +16,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from modelkeep import keyvalue
-from modelkeep.backend import Hasher, boot
+from modelkeep.backend import UNFINISHED, Hasher, boot
 from modelkeep_archive._blobs import Blob
 from modelkeep_archive._format import DamagedError
 from modelkeep_archive._frames import Frames, compress
@@ -120,7 +120,8 @@ class Stage:
             for file in list(self.path.iterdir()):
                 with contextlib.suppress(FileNotFoundError):
                     status = file.stat()
-                    yield keyvalue.Stored(self._key(file), status.st_size, status.st_mtime)
+                    partial = UNFINISHED if file.name.startswith(".") else 0
+                    yield keyvalue.Stored(self._key(file), status.st_size, status.st_mtime + partial)
 
     def _key(self, file: Path) -> str:
         with file.open("rb") as head:

@@ -58,6 +58,13 @@ def blobs(key: str, value: bytes) -> list[str]:
     return []
 
 
+def state(key: str, value: bytes) -> list[str]:
+    """Tell the key of the blob of a state; none, if the record is damaged."""
+    with contextlib.suppress(CorruptedError, ValueError, LookupError):
+        return [_blob(_record(key, value)["digest"])]
+    return []
+
+
 def needs(key: str, value: bytes) -> Iterator[str]:
     """Tell which records, and which blobs, the record of a generation or release needs."""
     family, *parts = key.split("/")

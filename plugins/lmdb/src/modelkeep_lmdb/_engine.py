@@ -31,7 +31,7 @@ from uuid import uuid4
 import lmdb
 
 from modelkeep import CorruptedError, InvalidError, StorageError, keyvalue
-from modelkeep.backend import PREFIX, digest, lend
+from modelkeep.backend import PREFIX, UNFINISHED, digest, lend
 from modelkeep_lmdb._environment import Borrowed, Environment
 
 #: The largest value that is stored in one piece, in bytes.
@@ -261,7 +261,8 @@ class Engine(keyvalue.Engine):
                 with contextlib.suppress(FileNotFoundError):
                     status = os.stat(path)  # noqa: PTH116  # str
                     sizes[key] = sizes.get(key, 0) + status.st_size
-                    times[key] = max(times.get(key, 0), status.st_mtime)
+                    partial = UNFINISHED if name.startswith(".") else 0
+                    times[key] = max(times.get(key, 0), status.st_mtime + partial)
         for prefix in ("blob/", "state/", "part/blob/"):
             for name in _range(txn, prefix):
                 key = name.removeprefix("part/").rpartition("/")[0] if name.startswith("part/") else name
@@ -350,7 +351,7 @@ def _write(path: str, content: memoryview) -> None:
 
 
 def _failed(error: OSError) -> None:
-    """A stage that can't be listed is an error: what waits there would lose what it names. What is not there is empty."""
+    """Refuse a stage that can't be listed: what waits there would lose what it names. What is not there is empty."""
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
 

@@ -29,7 +29,7 @@ import os
 import re
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -320,7 +320,12 @@ class Registry(_Place, modelkeep.Registry):
                 # without one
                 note = self._claim(folder, sid, name)
             known = note.digest if note else ""
-            sound = there and digest_content(path) == name
+            try:
+                sound = there and digest_content(path) == name
+            except FileNotFoundError:
+                # it was collected since we looked
+                self.write(project, release, sid, content)
+                return
             if known not in ("", name) or (note is None and not sound):
                 raise conflict
             if note and not known:
@@ -544,19 +549,22 @@ class Registry(_Place, modelkeep.Registry):
         self._check()
         before = time.time() - older_than.total_seconds()
         doomed: list[Path] = []
+        found: Iterable[tuple[Path, int | None]]
         for entry in entries(self._root):
             with contextlib.suppress(InvalidError):
                 doomed += self._unnamed(Project.Key(entry.name), before)
         if dry_run:
-            freed = dict(zip(doomed, _collect.sizes(doomed), strict=True))
+            found = zip(doomed, _collect.sizes(doomed, _STAGE), strict=True)
         else:
-            deleted = ((path, _collect.delete(path, _STAGE, _REMOVED_PACKAGE)) for path in doomed)
-            freed = {path: size for path, size in deleted if size is not None}
+            found = ((path, _collect.delete(path, _STAGE, _REMOVED_PACKAGE)) for path in doomed)
+        freed = {path: size for path, size in found if size is not None}
         return Collected(tuple(sorted(str(path.relative_to(self._root)) for path in freed)), sum(freed.values()))
 
     def _unnamed(self, project: Project.Key, before: float) -> Iterator[Path]:
         """Find what to delete, in that order."""
         yield from _collect.staged(self._root / project / _STAGE, set(), set(), before)
+        for alias in entries(self._root / project / _ALIASES):
+            yield from _collect.partials(Path(alias.path), before)
         for release in self._versions(project):
             folder = self._root / project / str(release.version)
             kept: set[str] = set()
@@ -571,15 +579,7 @@ class Registry(_Place, modelkeep.Registry):
                     yield from (generation / name for name in sorted(states))
             yield from _collect.staged(folder / _STAGE, kept, gone, before)
         for release in self._versions(project, _REMOVED_PACKAGE):
-            folder = self._root / project / str(release.version)
-            for entry in entries(folder):
-                path = Path(entry.path)
-                if entry.name != _REMOVED_PACKAGE:
-                    yield path
-                elif entry.is_dir(follow_symlinks=False):
-                    yield from path.iterdir()
-                elif entry.stat(follow_symlinks=False).st_size:
-                    yield path
+            yield from _collect.tombs(self._root / project / str(release.version), _REMOVED_PACKAGE)
 
     def aliases(self, project: Project.Key) -> list[Alias.Key]:
         found: list[Alias.Key] = []

@@ -15,7 +15,7 @@ from typing import Final
 from uuid import uuid4
 
 from modelkeep import UnsupportedError
-from modelkeep.backend import discard
+from modelkeep.backend import UNFINISHED, discard
 from modelkeep_local._engine import PARTIAL, UNLINKABLE, entries
 
 #: Ends the names of states, and of notes of their digests.
@@ -32,11 +32,12 @@ def staged(stage: Path, kept: set[str], gone: set[str], before: float) -> Iterat
         gone: The same of generations that were removed.
         before: What was written before that is not waited for, in seconds since 1970.
     """
-    found = {entry.name: entry.stat(follow_symlinks=False).st_mtime for entry in entries(stage)}
+    found = _written(stage)
     # notes before states: who writes such a state meanwhile finds no note of a state that is not there
     for name, written in sorted(found.items(), key=lambda each: (not each[0].endswith(_NOTE), each)):
         if name.endswith(PARTIAL):
-            doomed = written < before
+            # a state that was being collected, or what somebody may be making
+            doomed = written + (0 if STATE in name else UNFINISHED) < before
         elif name.endswith(STATE):
             doomed = name not in kept and (written < before or name in gone)
         elif name.endswith(_NOTE):
@@ -48,17 +49,57 @@ def staged(stage: Path, kept: set[str], gone: set[str], before: float) -> Iterat
             yield stage / name
 
 
-def sizes(paths: Iterable[Path]) -> Iterator[int]:
-    """Tell how many bytes `delete` frees for each of some files and folders, in their order."""
+def partials(folder: Path, before: float) -> Iterator[Path]:
+    """Find what killed processes were making in a folder."""
+    for name, written in _written(folder).items():
+        if name.endswith(PARTIAL) and written + UNFINISHED < before:
+            yield folder / name
+
+
+def _written(folder: Path) -> dict[str, float]:
+    """Tell when what a folder has was written, less what is gone by now."""
+    found: dict[str, float] = {}
+    for entry in entries(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found[entry.name] = entry.stat(follow_symlinks=False).st_mtime
+    return found
+
+
+def tombs(folder: Path, tomb: str) -> Iterator[Path]:
+    """Find what the folder of a removed release has beside what tells that it was removed, and in that.
+
+    Args:
+        folder: The folder.
+        tomb: The name of the package of a removed release.
+    """
+    for entry in entries(folder):
+        path = Path(entry.path)
+        if entry.name != tomb:
+            yield path
+        elif path.is_dir():
+            yield from path.iterdir()
+        elif path.stat().st_size:
+            yield path
+
+
+def sizes(paths: Iterable[Path], stage: str = "") -> Iterator[int | None]:
+    """Tell what `delete` gives back for each of some files and folders, in their order.
+
+    Args:
+        paths: They.
+        stage: The name of stages.
+    """
     links: Counter[int] = Counter()
     for path in paths:
-        size = 0
+        size, taken = 0, False
         for file in _files(path):
             with contextlib.suppress(FileNotFoundError):
                 status = file.lstat()
                 links[status.st_ino] += 1
-                size += status.st_size if links[status.st_ino] == status.st_nlink else 0
-        yield size
+                last = links[status.st_ino] == status.st_nlink
+                size += status.st_size if last else 0
+                taken = not last and _is_state(path, stage)
+        yield None if taken else size
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -84,9 +125,12 @@ def delete(path: Path, stage: str, tomb: str) -> int | None:
         UnsupportedError: The file system gives no file a second name, so that nobody could tell who has a state.
     """
     with contextlib.suppress(FileNotFoundError):
-        if path.parent.name == stage and STATE in path.name:
+        if _is_state(path, stage):
             return _unstage(path)
-        freed = sum(sizes([path]))
+        if path.name.endswith(PARTIAL):
+            # whoever makes it can't give it its name any more while it is emptied
+            path = path.rename(path.with_name(f".{uuid4().hex}{PARTIAL}"))
+        freed = sum(filter(None, sizes([path])))
         if path.name == tomb:
             empty = path.with_name(f".{uuid4().hex}{PARTIAL}")
             empty.touch()
@@ -95,6 +139,10 @@ def delete(path: Path, stage: str, tomb: str) -> int | None:
             discard(path)
         return freed
     return None
+
+
+def _is_state(path: Path, stage: str) -> bool:
+    return path.parent.name == stage and STATE in path.name
 
 
 def _unstage(path: Path) -> int | None:
