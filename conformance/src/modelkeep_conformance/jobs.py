@@ -301,4 +301,4 @@ def _check_applies(kit: Kit, name: str) -> None:
 
 def some(kit: Kit, name: str, steps: Iterable[_Step], few: int) -> list[_Step]:
     """Pick so many steps of a call, see `Kit.some`; a collection does the same again and again: a third will do."""
-    return kit.some(steps, max(few // 3, 2) if name == "collect" else few)
+    return kit.some(steps, max(few // 3, 3) if name == "collect" else few)

@@ -6,6 +6,7 @@ from typing import Final
 from modelkeep_conformance.backends import Mutant
 from modelkeep_conformance.mutants import (
     aliases,
+    collection,
     concurrency,
     define,
     durability,
@@ -27,6 +28,7 @@ __all__ = [
     "MUTANTS",
     "REFERENCES",
     "aliases",
+    "collection",
     "concurrency",
     "durability",
     "errors",
