@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +14,7 @@ import modelkeep
 from modelkeep import Descriptor, InvalidError, Inventory, MissingError, Move, Package, Registry, Tag, hooks
 from modelkeep.hooks import Event, hookimpl
 
-ACTIONS = ["push", "pull", "mount", "write", "read", "close", "move", "remove", "put", "get"]
+ACTIONS = ["push", "pull", "mount", "write", "read", "close", "move", "remove", "collect", "put", "get"]
 
 
 class Veto(Exception):  # noqa: N818  # it is no error
@@ -87,6 +88,7 @@ def uses(registry: Any, inventory: Any, package: Package, handle: Descriptor.Han
         "read": lambda: registry.read("digits", "1.0", 1, sid),
         "move": lambda: registry.move("digits", "champion", Move(_count(registry) + 1, ("1.0", 1))),
         "remove": lambda: registry.remove("digits", "1.0", 1),
+        "collect": lambda: registry.collect(timedelta(0)),
         "put": lambda: inventory.put(handle),
         "get": lambda: inventory.get("serving"),
     }
@@ -132,6 +134,7 @@ def test_an_event_holds_the_keys_of_the_call(
             move=registry.current(modelkeep.Project.Key("digits"), modelkeep.Alias.Key("champion")),
         ),
         "remove": Event(action="remove", **place, generation=modelkeep.Generation.Key(1)),
+        "collect": Event(action="collect", place=repr(registry), dry_run=False),
         "put": Event(action="put", place=repr(inventory), application=Descriptor.Key("serving")),
         "get": Event(action="get", place=repr(inventory), application=Descriptor.Key("serving")),
     }
@@ -176,6 +179,11 @@ def test_the_levels_fire_the_hooks_too(registry: Registry, package: Package, eve
     ]
 
 
+def test_a_dry_run_is_told(registry: Any, events: list[tuple[str, Event]]) -> None:
+    registry.collect(timedelta(days=1), dry_run=True)
+    assert [(name, event.dry_run) for name, event in events] == [("before_collect", True), ("after_collect", True)]
+
+
 def test_a_call_that_fails_has_no_after(registry: Any, events: list[tuple[str, Event]]) -> None:
     with pytest.raises(MissingError):
         registry.pull("digits", "9.9")
@@ -193,7 +201,7 @@ def test_a_call_that_is_invalid_is_told_to_nobody(registry: Any, events: list[tu
 # vetoes
 
 
-@pytest.mark.parametrize("action", ["push", "write", "close", "move", "remove", "put"])
+@pytest.mark.parametrize("action", ["push", "write", "close", "move", "remove", "collect", "put"])
 def test_a_veto_passes_as_it_is_and_nothing_was_done(
     uses: dict[str, Use], register: Callable[[object], object], registry: Any, inventory: Any, action: str
 ) -> None:
@@ -221,6 +229,8 @@ def test_a_veto_passes_as_it_is_and_nothing_was_done(
             assert registry.aliases("digits") == ()
         case "remove":
             assert registry.generations("digits", "1.0") == (1,)
+        case "collect":
+            assert registry.collect(timedelta(0), dry_run=True).items
         case "put":
             assert inventory.list() == ()
     uses[action]()

@@ -319,6 +319,8 @@ class DamagedNamesNothing(Registry):
 
 @mutant("G7", "a damaged record is told only when all the rest has been deleted")
 class ToldTooLate(Registry):
+    late: CorruptedError | None
+
     def _names(self, key: str) -> set[str]:
         try:
             return super()._names(key)
@@ -327,7 +329,7 @@ class ToldTooLate(Registry):
             return set()
 
     def collect(self, older_than: timedelta, *, dry_run: bool = False) -> Collected:
-        self.late: CorruptedError | None = None
+        self.late = None
         found = super().collect(older_than, dry_run=dry_run)
         if self.late:
             raise self.late
