@@ -15,6 +15,7 @@ import sys
 import tarfile
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -1094,15 +1095,12 @@ def test_a_packed_archive_has_all_that_is_named_and_nothing_else(path: Path, pac
     assert path.stat().st_size <= size
 
 
-def test_pack_forgets_what_waits_for_a_week(path: Path, release: Release) -> None:
-    old, new = release.dump(b"old"), release.dump(b"new")
+def test_pack_leaves_what_waits(path: Path, release: Release) -> None:
+    sids = [release.dump(b"old"), release.dump(b"new")]
     for file in Path(f"{path}.stage").iterdir():
-        if b"old" in file.read_bytes():
-            os.utime(file, (0, 0))
+        os.utime(file, (0, 0))
     Engine(path).pack()
-    assert release.put(Tag(states=[new])).get(0) == b"new"
-    with pytest.raises(modelkeep.Error):
-        release.put(Tag(states=[old]))
+    assert release.put(Tag(states=sids)).get(0) == b"old"
 
 
 def test_there_is_nothing_to_pack(path: Path) -> None:
@@ -1215,3 +1213,125 @@ def test_read_only_use_needs_no_other_file(path: Path, release: Release) -> None
         assert not Path(f"{path}.stage").exists()
     finally:
         path.parent.chmod(0o755)
+
+
+# What is collected.
+
+NOW = timedelta(0)
+
+
+def unlisted(path: Path) -> set[str]:
+    """The states and blobs of an archive."""
+    index = Engine(path)._now()
+    assert index is not None
+    return index.unlisted()
+
+
+def test_the_archive_gets_smaller_by_what_is_told(path: Path, release: Release, package: Package) -> None:
+    kept = put(release, random.Random(1).randbytes(100_000))
+    put(release, random.Random(2).randbytes(100_000)).remove()
+    put(release, random.Random(3).randbytes(50_000), random.Random(1).randbytes(100_000)).remove()
+    waits = release.dump(random.Random(4).randbytes(30_000))
+    size, stage = path.stat().st_size, sum(file.stat().st_size for file in Path(f"{path}.stage").iterdir())
+    told = release.registry.collect(NOW, dry_run=True)
+    assert path.stat().st_size == size
+    assert release.registry.collect(NOW) == told
+    assert 180_000 <= told.size <= size + stage - path.stat().st_size
+    assert told.size >= size + stage - path.stat().st_size - 10_000
+    assert not Path(f"{path}.stage").exists()
+    assert kept.get(0) == random.Random(1).randbytes(100_000)
+    assert release.package().path.read_bytes() == package.path.read_bytes()
+    with pytest.raises(modelkeep.MissingError):
+        release.put(Tag(states=[waits]))
+    names = unpack(path)
+    assert sum(name.endswith(".bin") for name in names) == 1
+    size = path.stat().st_size
+    assert release.registry.collect(NOW).items == ()
+    assert path.stat().st_size == size
+
+
+def test_bytes_of_the_archive_that_wait_to_be_named_again_stay(path: Path, release: Release) -> None:
+    """The stage has the record of such a state only: its bytes were there when it was written."""
+    put(release, b"again" * 5000).remove()
+    put(release, random.Random(2).randbytes(50_000)).remove()
+    sid = release.dump(b"again" * 5000)
+    found = release.registry.collect(timedelta(hours=1))
+    assert 50_000 <= found.size < 52_000
+    assert blob_of(b"again" * 5000) in unlisted(path)
+    unpack(path)
+    assert release.put(Tag(states=[sid])).get(0) == b"again" * 5000
+    assert release.registry.collect(timedelta(hours=1)).items == ()
+
+
+def test_what_others_are_differences_from_stays_as_long_as_they_do(path: Path, smaller: Release) -> None:
+    states = [trained(1, 50_000, edits) for edits in range(3)]
+    base, middle, last = (put(smaller, state) for state in states)
+    assert len(differences(path)) == 2
+    base.remove()
+    middle.remove()
+    told = smaller.registry.collect(NOW, dry_run=True)
+    assert smaller.registry.collect(NOW) == told
+    assert blob_of(states[0]) not in told.items
+    assert blob_of(states[1]) in told.items
+    assert set(differences(path).values()) == {blob_of(states[0])}
+    assert last.get(0) == states[2]
+    assert smaller.registry.collect(NOW).items == ()
+    last.remove()
+    smaller.registry.collect(NOW)
+    assert path.stat().st_size < 10_000
+    assert not {blob_of(state) for state in states} & unlisted(path)
+
+
+def test_a_base_that_waits_to_be_named_again_outlives_its_differences(path: Path, smaller: Release) -> None:
+    states = [trained(1, 50_000, edits) for edits in range(3)]
+    for each in [put(smaller, state) for state in states]:
+        each.remove()
+    sid = smaller.dump(states[0])
+    smaller.registry.collect(timedelta(hours=1))
+    assert smaller.put(Tag(states=[sid])).get(0) == states[0]
+    assert blob_of(states[1]) not in unlisted(path)
+
+
+def test_what_is_half_written_is_left_alone_for_an_hour(path: Path, release: Release) -> None:
+    release.dump(b"waits")
+    half = Path(f"{path}.stage") / f".{'0' * 32}"
+    half.write_bytes(b"half")
+    for age, there in ((3500, True), (3700, False)):
+        os.utime(half, (time.time() - age,) * 2)
+        release.registry.collect(NOW)
+        assert half.exists() == there
+
+
+@pytest.mark.parametrize("name", ["replace", "chmod"])
+def test_a_collection_that_fails_leaves_the_archive_as_it_was(
+    path: Path, release: Release, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    kept = put(release, b"kept" * 1000)
+    put(release, random.Random(2).randbytes(50_000)).remove()
+    before = path.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, name, fail)
+        with pytest.raises(StorageError, match="no room"):
+            release.registry.collect(NOW)
+    assert path.read_bytes() == before
+    assert release.registry.collect(NOW).size >= 50_000
+    assert kept.get(0) == b"kept" * 1000
+
+
+def test_an_archive_with_a_damaged_commit_is_not_collected(path: Path, release: Release) -> None:
+    """Its list of keys is lost, so nobody knows what it named."""
+    kept = [put(release, random.Random(number).randbytes(2000)) for number in range(3)]
+    kept.pop().remove()
+    index = Engine(path)._now()
+    assert index is not None
+    commits = [commit for commit, _ in _index.follow(index.source, len(_format.HEAD), index.end)]
+    content = bytearray(path.read_bytes())
+    content[commits[2] + 40] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CorruptedError):
+        opened(path).get("1.0").registry.collect(NOW)
+    assert path.read_bytes() == content

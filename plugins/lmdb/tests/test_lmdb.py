@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +20,7 @@ import pytest
 
 import modelkeep
 from modelkeep import Manifest, Package, StorageError, Tag
+from modelkeep.backend import PREFIX, digest
 from modelkeep_lmdb import __main__, _engine, _environment
 
 PROJECT = "digits"
@@ -377,3 +381,145 @@ def test_a_group_may_share_a_store_where_the_umask_lets_it(root: Path, package: 
     finally:
         os.umask(before)
     assert {path.name for path in root.rglob("*") if not path.stat().st_mode & 0o020} == set()
+
+
+def aged(path: Path, seconds: float) -> None:
+    """Let a file look older than it is."""
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def keys_of(root: Path) -> list[str]:
+    """What the environment has."""
+    with _engine.Engine(root, limit=None, sync=True)._reading() as txn:
+        assert txn is not None
+        return [bytes(key).decode() for key in txn.cursor().iternext(keys=True, values=False)]
+
+
+def staged_of(root: Path) -> list[Path]:
+    return [path for path in (root / "stage").rglob("*") if path.is_file()]
+
+
+@pytest.mark.usefixtures("small_cut")
+def test_large_values_are_collected_with_all_their_parts(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    kept = release.put(Tag(states=[release.dump(os.urandom(50_000))]))
+    before = sorted(keys_of(root))
+    removed = release.put(Tag(states=[release.dump(os.urandom(40_000))]))
+    removed.remove()
+    release.dump(os.urandom(30_000))
+    assert release.registry.collect(timedelta(hours=1)).size >= 40_000
+    found = release.registry.collect(timedelta(0))
+    assert 30_000 <= found.size < 31_000
+    assert len(found.items) == 2
+    left = [key for key in keys_of(root) if "/digits/1/" not in key or not key.endswith("2")]
+    assert sorted(left) == before
+    assert staged_of(root) == []
+    assert len(kept.get(0)) == 50_000
+
+
+@pytest.mark.usefixtures("small_cut")
+@pytest.mark.parametrize("commits", [1, 2, 4])
+def test_what_a_killed_writer_of_a_large_value_left_is_collected(
+    root: Path, package: Package, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    release = release_of(root, package)
+    writing, left = _engine.Engine._writing, [commits]
+
+    def killed(engine: _engine.Engine) -> AbstractContextManager[object]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return writing(engine)
+
+    state = os.urandom(12_000)
+    monkeypatch.setattr(_engine.Engine, "_writing", killed)
+    with pytest.raises(KeyboardInterrupt):
+        release.dump(state)
+    monkeypatch.setattr(_engine.Engine, "_writing", writing)
+    assert release.registry.collect(timedelta(hours=1)).items == ()
+    told = release.registry.collect(timedelta(0), dry_run=True)
+    assert told.size == commits * 3000
+    assert release.registry.collect(timedelta(0)) == told
+    assert not [key for key in keys_of(root) if key.startswith("part/")]
+    assert staged_of(root) == []
+    assert release.put(Tag(states=[release.dump(state)])).get(0) == state
+
+
+@pytest.mark.usefixtures("small_cut")
+def test_a_large_value_that_is_being_written_is_left_alone(
+    root: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if another writer of the same bytes was killed long ago."""
+    release, other = release_of(root, package), release_of(root)
+    state = os.urandom(50_000)
+    engine = _engine.Engine(root, limit=None, sync=True)
+    key = f"blob/{digest(state).removeprefix(PREFIX)}"
+    engine._put_staged(f"cut/{key}", memoryview(b""))
+    with engine._writing() as txn:
+        txn.put(_engine._part(key, 0), state[:3000])
+    aged(root / "stage" / "cut" / key, 9999)
+    assert other.registry.collect(timedelta(hours=1), dry_run=True).items == (key,)
+    put, found = _engine.Engine._put_staged, []
+
+    def beside(engine: _engine.Engine, key: str, value: memoryview) -> None:
+        put(engine, key, value)
+        found.append(other.registry.collect(timedelta(hours=1)).items)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_engine.Engine, "_put_staged", beside)
+        sid = release.dump(state)
+    assert found == [(), ()]
+    assert release.put(Tag(states=[sid])).get(0) == state
+
+
+def test_pages_of_what_is_collected_are_free_for_others(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    generations = [release.put(Tag(states=[release.dump(os.urandom(200_000))])) for _ in range(5)]
+    for each in generations[1:]:
+        each.remove()
+    engine = _engine.Engine(root, limit=None, sync=True)
+    before = engine.stat()
+    found = release.registry.collect(timedelta(hours=1))
+    after = engine.stat()
+    assert found.size >= 800_000
+    assert after["free_pages"] - before["free_pages"] >= 800_000 // 4096
+    for _ in range(4):
+        release.put(Tag(states=[release.dump(os.urandom(150_000))]))
+    # four times 37, if they were not used again
+    assert engine.stat()["pages"] <= after["pages"] + 60
+    assert len(generations[0].get(0)) == 200_000
+
+
+def test_a_file_that_is_half_written_is_left_alone_for_an_hour(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    release.dump(b"waits")
+    half = root / "stage" / "blob" / f".{uuid4().hex}"
+    half.write_bytes(b"half")
+    aged(half, 3500)
+    release.registry.collect(timedelta(0))
+    assert staged_of(root) == [half]
+    aged(half, 3700)
+    assert release.registry.collect(timedelta(hours=1)).items == ()
+    assert release.registry.collect(timedelta(0)).size == 4
+    assert staged_of(root) == []
+
+
+def test_a_stage_that_can_not_be_listed_stops_a_collection(
+    root: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or what waits there would lose the bytes that it names."""
+    release = release_of(root, package)
+    release.put(Tag(states=[release.dump(b"same")])).remove()
+    sid = release.dump(b"same")
+    scandir = os.scandir
+
+    def failing(path: str) -> object:
+        if "state" in str(path):
+            raise OSError(5, "input/output error")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    with pytest.raises(StorageError, match="input/output"):
+        release.registry.collect(timedelta(hours=1))
+    monkeypatch.undo()
+    assert release.put(Tag(states=[sid])).get(0) == b"same"

@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -31,6 +33,7 @@ from modelkeep import (
     Manifest,
     MissingError,
     Package,
+    Project,
     Release,
     StorageError,
     Tag,
@@ -38,7 +41,7 @@ from modelkeep import (
     UnsupportedError,
 )
 from modelkeep.backend import seal
-from modelkeep_local import _backend
+from modelkeep_local import _backend, _collect
 
 SIDS = [UUID("c6dc021f-858a-4fb7-b789-b670072757b1"), UUID("18b2719d-4881-4148-a8bc-2b5490727cbf")]
 #: As ForML 0.93 wrote it.
@@ -1266,3 +1269,224 @@ def test_a_registry_and_an_inventory_may_share_a_folder(root: Path, release: Rel
     assert inventory.list() == ("digits",)
     assert release.registry.projects() == ("digits",)
     assert release.put(Tag()).key == 1
+
+
+# what is collected
+
+NOW = timedelta(0)
+
+
+def space(root: Path) -> int:
+    """How many bytes the files have, whatever number of names they have."""
+    files = [path.lstat() for path in root.rglob("*") if path.is_file()]
+    return sum({status.st_ino: status.st_size for status in files}.values())
+
+
+def stage_of(root: Path) -> Path:
+    return root / "digits" / "1.0" / ".stage"
+
+
+def hidden(root: Path, sid: UUID) -> Path:
+    """What a state is called while it is collected."""
+    return stage_of(root) / f".{sid}.bin.{uuid4().hex}.partial"
+
+
+def aged(path: Path, seconds: float) -> Path:
+    """Let a file look older than it is."""
+    os.utime(path, (time.time() - seconds,) * 2)
+    return path
+
+
+def close(release: Release, number: int, *sids: UUID) -> None:
+    key = Project.Key("digits"), Release.Key("1.0"), Generation.Key(number)
+    release.registry.close(*key, Tag(states=sids))
+
+
+def test_as_many_bytes_are_freed_as_are_told(
+    root: Path, release: Release, open_store: Callable[..., Any], pack: Callable[..., Package]
+) -> None:
+    project = Directory(open_store()).get("digits")
+    folder = project.put(pack("2.0", folder=True))
+    for each in (release, folder):
+        shared = each.dump(b"shared" * 1000)
+        for number in range(3):
+            each.put(Tag(states=[shared, each.dump(b"%d" % number * 5000)]))
+        each.dump(b"waits" * 500)
+    release.get(2).remove()
+    project.put(pack("3.0")).remove()
+    folder.remove()
+    before = space(root)
+    told = open_store().collect(NOW, dry_run=True)
+    assert space(root) == before
+    assert open_store().collect(NOW) == told
+    assert before - space(root) == told.size > 3 * 5000
+    assert open_store().collect(NOW).items == ()
+    assert [release.get(number).get(0) for number in (1, 3)] == [b"shared" * 1000] * 2
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_of_a_removed_release_nothing_is_left_but_that_it_was_removed(
+    root: Path, open_store: Callable[..., Any], pack: Callable[..., Package], folder: bool
+) -> None:
+    release = Directory(open_store()).get("digits").put(pack(folder=folder))
+    release.put(Tag(states=[release.dump(b"state")]))
+    release.remove()
+    assert open_store().collect(NOW).size > 0
+    left = list((root / "digits" / "1.0").rglob("*"))
+    assert [path.name for path in left] == ["removed.4ml"]
+    assert left[0].is_dir() == folder
+    assert folder or left[0].stat().st_size == 0
+    with pytest.raises(ConflictError, match="removed"):
+        open_store().push(pack(folder=folder))
+
+
+def test_a_state_that_is_committed_while_it_is_collected_keeps_its_name(
+    root: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sid, unstage = release.dump(b"state"), _collect._unstage
+
+    def late(path: Path) -> int | None:
+        close(release, 1, sid)
+        return unstage(path)
+
+    monkeypatch.setattr(_collect, "_unstage", late)
+    found = release.registry.collect(NOW)
+    assert all(str(sid) + ".bin" not in item for item in found.items)
+    assert (stage_of(root) / f"{sid}.bin").samefile(root / "digits" / "1.0" / "1" / f"{sid}.bin")
+    close(release, 2, sid)
+    assert [release.get(number).get(0) for number in (1, 2)] == [b"state"] * 2
+    with pytest.raises(ConflictError):
+        release.registry.write(Project.Key("digits"), Release.Key("1.0"), sid, b"other")
+
+
+def test_a_commit_that_finds_a_state_hidden_misses_it_and_may_be_made_again(root: Path, release: Release) -> None:
+    sid = release.dump(b"state")
+    (stage_of(root) / f"{sid}.bin").rename(hidden(root, sid))
+    with pytest.raises(MissingError, match=str(sid)):
+        close(release, 1, sid)
+    release.registry.write(Project.Key("digits"), Release.Key("1.0"), sid, b"state")
+    close(release, 1, sid)
+    release.registry.collect(NOW)
+    close(release, 2, sid)
+    assert release.get(2).get(0) == b"state"
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("unlinked", [True, False])
+def test_a_collection_killed_while_it_looks_at_a_state_is_completed(
+    root: Path, release: Release, named: bool, unlinked: bool
+) -> None:
+    sid = release.dump(b"state" * 100)
+    staged = stage_of(root) / f"{sid}.bin"
+    if named:
+        close(release, 1, sid)
+    hidden(root, sid).hardlink_to(staged)
+    if unlinked:
+        staged.unlink()
+    told = release.registry.collect(NOW, dry_run=True)
+    found = release.registry.collect(NOW)
+    assert found == told
+    assert [path for path in stage_of(root).iterdir() if path.name.startswith(f".{sid}")] == []
+    assert staged.exists() == named
+    assert (found.size >= 500) == (not named)
+    if named:
+        close(release, 2, sid)
+        assert release.get(2).get(0) == b"state" * 100
+
+
+def test_what_is_being_made_is_left_alone_for_an_hour(root: Path, release: Release) -> None:
+    release.put(Tag())
+    half = [
+        stage_of(root) / f".{uuid4().hex}.partial",
+        root / "digits" / ".stage" / f".{uuid4().hex}.partial",
+        root / "digits" / ".aliases" / "champion" / f".{uuid4().hex}.partial",
+    ]
+    folder = stage_of(root) / f".{uuid4().hex}.partial"
+    folder.mkdir()
+    (folder / "tag.toml").write_bytes(b"half")
+    for path in half:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    for path in [*half, folder]:
+        aged(path, 3500)
+    assert release.registry.collect(NOW).items == ()
+    for path in [*half, folder]:
+        aged(path, 3700)
+    assert release.registry.collect(timedelta(hours=1)).items == ()
+    told = release.registry.collect(NOW, dry_run=True)
+    found = release.registry.collect(NOW)
+    assert found == told
+    assert found.size == 16
+    assert not any(path.exists() for path in [*half, folder])
+
+
+def test_a_folder_that_is_taken_from_whoever_makes_it_can_not_be_committed(
+    root: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it was before it is emptied: or a generation would appear without its states."""
+    folder = stage_of(root) / f".{uuid4().hex}.partial"
+    folder.mkdir()
+    (folder / "tag.toml").write_bytes(b"half")
+    aged(folder, 4000)
+    discard, tried = _collect.discard, []
+
+    def late(path: Path) -> None:
+        if path.is_dir():
+            with pytest.raises(FileNotFoundError):
+                folder.rename(root / "digits" / "1.0" / "1")
+            tried.append(path)
+        discard(path)
+
+    monkeypatch.setattr(_collect, "discard", late)
+    release.registry.collect(NOW)
+    assert tried
+    assert release.list() == ()
+
+
+def test_states_that_can_have_no_second_name_are_not_collected(
+    root: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sid = release.dump(b"state")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(_collect.os, "link", refuse)
+    with pytest.raises(UnsupportedError, match="second name"):
+        release.registry.collect(NOW)
+    monkeypatch.undo()
+    close(release, 1, sid)
+    assert release.get(1).get(0) == b"state"
+
+
+def test_what_forml_wrote_is_collected_like_ours(forml: Path, open_store: Callable[..., Any]) -> None:
+    waiting = forml / ".stage" / f"{uuid4()}.bin"
+    waiting.write_bytes(b"never committed")
+    states = {path: path.read_bytes() for path in (forml / "1").iterdir()}
+    registry = open_store()
+    assert registry.collect(timedelta(days=1)).items == ()
+    found = registry.collect(NOW)
+    assert (found.items, found.size) == ((f"toy/1.0/.stage/{waiting.name}",), 15)
+    assert {path: path.read_bytes() for path in (forml / "1").iterdir()} == states
+    # removed: the only names that its states have are those of the generation
+    registry.remove("toy", "1.0", 1)
+    assert registry.collect(timedelta(days=1)).size == sum(
+        len(content) for path, content in states.items() if path.suffix == ".bin"
+    )
+
+
+def test_a_state_that_vanishes_while_it_is_written_again_is_written(
+    root: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sid = release.dump(b"state")
+    look, left = _backend.digest_content, [True]
+
+    def late(path: Path) -> str:
+        if left.pop() if left else False:
+            release.registry.collect(NOW)
+        return look(path)
+
+    monkeypatch.setattr(_backend, "digest_content", late)
+    release.registry.write(Project.Key("digits"), Release.Key("1.0"), sid, b"state")
+    close(release, 1, sid)
+    assert release.get(1).get(0) == b"state"
