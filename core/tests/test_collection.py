@@ -240,7 +240,7 @@ def test_an_id_whose_record_is_collected_while_it_is_written_is_written_all_the_
             return False
         return create(name, value, **options)
 
-    engine.create = beaten  # type: ignore[method-assign]
+    engine.create = beaten  # type: ignore[method-assign, assignment]
     store.write(PROJECT, RELEASE, UUID(int=5), b"state 5")
     close(store, 2, 5)
     assert store.read(PROJECT, RELEASE, Generation.Key(2), UUID(int=5)) == b"state 5"

@@ -40,7 +40,7 @@ from modelkeep import (
     Training,
     UnsupportedError,
 )
-from modelkeep.backend import seal
+from modelkeep.backend import digest_content, discard, seal
 from modelkeep_local import _backend, _collect
 
 SIDS = [UUID("c6dc021f-858a-4fb7-b789-b670072757b1"), UUID("18b2719d-4881-4148-a8bc-2b5490727cbf")]
@@ -1428,7 +1428,7 @@ def test_a_folder_that_is_taken_from_whoever_makes_it_can_not_be_committed(
     folder.mkdir()
     (folder / "tag.toml").write_bytes(b"half")
     aged(folder, 4000)
-    discard, tried = _collect.discard, []
+    tried: list[Path] = []
 
     def late(path: Path) -> None:
         if path.is_dir():
@@ -1437,7 +1437,7 @@ def test_a_folder_that_is_taken_from_whoever_makes_it_can_not_be_committed(
             tried.append(path)
         discard(path)
 
-    monkeypatch.setattr(_collect, "discard", late)
+    monkeypatch.setattr("modelkeep_local._collect.discard", late)
     release.registry.collect(NOW)
     assert tried
     assert release.list() == ()
@@ -1451,7 +1451,7 @@ def test_states_that_can_have_no_second_name_are_not_collected(
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.EPERM, "no links here")
 
-    monkeypatch.setattr(_collect.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     with pytest.raises(UnsupportedError, match="second name"):
         release.registry.collect(NOW)
     monkeypatch.undo()
@@ -1479,14 +1479,14 @@ def test_a_state_that_vanishes_while_it_is_written_again_is_written(
     root: Path, release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sid = release.dump(b"state")
-    look, left = _backend.digest_content, [True]
+    left = [True]
 
     def late(path: Path) -> str:
         if left.pop() if left else False:
             release.registry.collect(NOW)
-        return look(path)
+        return digest_content(path)
 
-    monkeypatch.setattr(_backend, "digest_content", late)
+    monkeypatch.setattr("modelkeep_local._backend.digest_content", late)
     release.registry.write(Project.Key("digits"), Release.Key("1.0"), sid, b"state")
     close(release, 1, sid)
     assert release.get(1).get(0) == b"state"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -222,3 +223,22 @@ def test_keys_are_listed_by_prefix(name: str) -> None:
     assert sorted(engine.keys("a/b/")) == ["a/b/1", "a/b/2"]
     assert sorted(engine.keys("a/")) == ["a/b/1", "a/b/2", "a/bc/1"]
     assert engine.keys("c/") == []
+
+
+def test_what_was_removed_is_collected_at_once_and_what_waits_is_not(name: str, release: Release) -> None:
+    def values() -> int:
+        return sum(map(len, _engine.Engine.named(name)._values.values()))
+
+    generation = release.put(Tag(states=[release.dump(b"removed" * 1000), release.dump(b"both" * 1000)]))
+    kept = release.put(Tag(states=[release.dump(b"both" * 1000)]))
+    waits = release.dump(b"waits" * 1000)
+    generation.remove()
+    again = release.dump(b"removed" * 1000)
+    before = values()
+    found = release.registry.collect(timedelta(days=7))
+    # two records of states: the bytes are waited for by a new id
+    assert len(found.items) == 2
+    assert before - values() == found.size < 1000
+    assert kept.get(0) == b"both" * 1000
+    last = release.put(Tag(states=[waits, again]))
+    assert [last.get(index) for index in (0, 1)] == [b"waits" * 1000, b"removed" * 1000]

@@ -32,7 +32,7 @@ class Engine(keyvalue.Engine):
     def __init__(self, place: str) -> None:
         self.place = place
         self._values: dict[str, bytes] = {}
-        # when blobs and records of states were stored
+        # when blobs and records of states were stored; 0 if they were committed since
         self._times: dict[str, float] = {}
         # folder -> its names, in no order, and the greatest of them; blobs are not listed
         self._names: dict[str, dict[str, None]] = {}
@@ -70,6 +70,9 @@ class Engine(keyvalue.Engine):
             self._values[key] = value
             if key.startswith("state/"):
                 self._times[key] = time.time()
+            if durable:
+                # once it is not named any more, nobody waits for it
+                self._times.update(dict.fromkeys(needs, 0))
             self._names.setdefault(folder, {})[name] = None
             self._greatest[folder] = max(name, self._greatest.get(folder, name))
             return True
