@@ -556,6 +556,7 @@ class Registry(_Place, modelkeep.Registry):
         if dry_run:
             found = zip(doomed, _collect.sizes(doomed, _STAGE), strict=True)
         else:
+            _collect.check_links(doomed, _STAGE)
             found = ((path, _collect.delete(path, _STAGE, _REMOVED_PACKAGE)) for path in doomed)
         freed = {path: size for path, size in found if size is not None}
         return Collected(tuple(sorted(str(path.relative_to(self._root)) for path in freed)), sum(freed.values()))

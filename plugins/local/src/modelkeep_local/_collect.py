@@ -120,9 +120,6 @@ def delete(path: Path, stage: str, tomb: str) -> int | None:
 
     Returns:
         How many bytes are free; None if it was not deleted, as a generation has it now, or another collector was first.
-
-    Raises:
-        UnsupportedError: The file system gives no file a second name, so that nobody could tell who has a state.
     """
     with contextlib.suppress(FileNotFoundError):
         if _is_state(path, stage):
@@ -149,17 +146,8 @@ def _unstage(path: Path) -> int | None:
     name = path.name.removeprefix(".").partition(STATE)[0] + STATE
     hidden = path
     if path.name == name:
-        hidden = path.with_name(f".{name}.{uuid4().hex}{PARTIAL}")
-        try:
-            os.link(path, hidden)
-        except OSError as error:
-            if error.errno not in UNLINKABLE:
-                raise
-            raise UnsupportedError(
-                f"The file system of {path} gives no file a second name, so that nobody could tell whether a "
-                "generation has it: states that wait can not be collected there"
-            ) from error
-        path.unlink()
+        # of several collectors one
+        hidden = path.rename(path.with_name(f".{name}.{uuid4().hex}{PARTIAL}"))
     status = hidden.stat()
     taken = status.st_nlink > 1
     if taken:
@@ -167,3 +155,27 @@ def _unstage(path: Path) -> int | None:
             os.link(hidden, path.with_name(name))
     hidden.unlink()
     return None if taken else status.st_size
+
+
+def check_links(paths: Iterable[Path], stage: str) -> None:
+    """Make sure that links tell who has a state, wherever some are to be deleted.
+
+    Raises:
+        UnsupportedError: The file system gives no file a second name.
+    """
+    for folder in {path.parent for path in paths if _is_state(path, stage)}:
+        probe = folder / f".{uuid4().hex}{PARTIAL}"
+        second = folder / f".{uuid4().hex}{PARTIAL}"
+        try:
+            probe.touch()
+            second.hardlink_to(probe)
+        except OSError as error:
+            if error.errno not in UNLINKABLE:
+                raise
+            raise UnsupportedError(
+                f"The file system of {folder} gives no file a second name, so that nobody could tell whether a "
+                "generation has it: states that wait can not be collected there"
+            ) from error
+        finally:
+            probe.unlink(missing_ok=True)
+            second.unlink(missing_ok=True)
