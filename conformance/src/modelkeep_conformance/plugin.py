@@ -101,8 +101,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         assert ids, f"{item.nodeid} names no clause"
         assert set(ids) <= set(owed), f"{item.nodeid} names an unknown clause"
         name = item.callspec.params["kit"]  # type: ignore[attr-defined]  # every test of the suite has a kit
-        loaded = backends.load(name)
-        if isinstance(loaded, backends.Mutant) and loaded.clause not in ids:
+        # there is no name if no mutant breaks any clause of a test
+        loaded = backends.load(name) if isinstance(name, str) else None
+        if loaded is None or (isinstance(loaded, backends.Mutant) and loaded.clause not in ids):
             dropped.append(item)
             continue
         harness = backends.harness_of(name)
@@ -150,7 +151,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = _names(metafunc.config)
         if not names:
             raise pytest.UsageError("The conformance suite needs to be told what to test: --backend NAME")
+        # hundreds of mutants times all tests would take longer to collect than to run
+        about = set(_about(metafunc.definition))
+        names = [name for name in names if not (clause := _broken(name)) or clause in about]
         metafunc.parametrize("kit", names, indirect=True, scope="function")
+
+
+def _about(test: pytest.Item) -> Iterator[str]:
+    """The clauses that a test names, with some of its parameters at least."""
+    of_parameters = [
+        mark
+        for each in test.iter_markers("parametrize")
+        for values in each.args[1]
+        for mark in getattr(values, "marks", ())
+        if mark.name == "clause"
+    ]
+    for marker in (*test.iter_markers("clause"), *of_parameters):
+        yield from marker.args
+
+
+def _broken(name: str) -> str | None:
+    """The clause that a mutant breaks; None for what is no mutant."""
+    loaded = backends.load(name)
+    return loaded.clause if isinstance(loaded, backends.Mutant) else None
 
 
 #: The mutants that failed a test in this process: what else they would fail does not matter.
@@ -162,7 +185,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Notice what becomes of mutants."""
     report = yield
     name = dict(item.user_properties).get("backend")
-    if report.failed and isinstance(name, str) and isinstance(backends.load(name), backends.Mutant):
+    if report.failed and isinstance(name, str) and _broken(name):
         _killed.add(name)
     return report
 

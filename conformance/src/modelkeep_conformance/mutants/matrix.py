@@ -53,10 +53,10 @@ class Found:
 
 
 def run(backends: Iterable[str], *options: str) -> dict[str, Any]:
-    """Run the suite in a process of its own, two tests at a time where that is installed; return what it reports."""
+    """Run the suite in a process of its own, three tests at a time where that is installed; return what it reports."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         command = [sys.executable, "-m", "pytest", "--pyargs", "modelkeep_conformance", "--import-mode=importlib", "-q"]
-        command += ["-n", "2"] if importlib.util.find_spec("xdist") else []
+        command += ["-n", "3"] if importlib.util.find_spec("xdist") else []
         command += [*options, *(f"--backend={name}" for name in backends), f"--conformance-report={folder}"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         report = Path(folder, "report.json")
