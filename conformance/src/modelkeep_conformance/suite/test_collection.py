@@ -335,9 +335,11 @@ class _Collector:
     def _run(self) -> None:
         try:
             registry = self._kit.registry()
-            while not self._stop.wait(self._kit.chance.random() * self._pause):
+            while True:
                 registry.collect(self._kit.harness.least_age)
                 self.rounds += 1
+                if self._stop.wait(self._kit.chance.random() * self._pause):
+                    break
         except BaseException as error:  # told by the test
             self.error = error
 

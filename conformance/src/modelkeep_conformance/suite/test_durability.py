@@ -317,7 +317,7 @@ def test_a_newer_format_is_refused_by_name(kit: Kit) -> None:
         if kit.removes:
             optional.append(lambda: registry.remove(PROJECT, VERSION, 1))
         if kit.collects:
-            optional.append(lambda: _collected(kit))
+            optional.append(lambda: registry.collect(kit.harness.least_age))
         for call in (
             registry.projects,
             lambda: registry.releases(PROJECT),

@@ -1,6 +1,7 @@
 """The harness itself: what it says of the backend is what the other tests build on."""
 
 import pickle
+from datetime import timedelta
 
 from modelkeep_conformance import work
 from modelkeep_conformance.clauses import TRAITS, owed
@@ -30,6 +31,7 @@ def test_what_is_declared_is_known(kit: Kit) -> None:
     assert harness.provides, "nothing is provided"
     assert harness.provides <= {"registry", "inventory"}
     assert harness.traits <= set(TRAITS)
+    assert min(harness.least_age, harness.clock) >= timedelta(0)
     assert {gap.clause for gap in harness.gaps} <= set(owed())
 
 
