@@ -1158,7 +1158,7 @@ def test_a_staged_blob_of_an_earlier_boot_is_verified(
             content = largest.read_bytes()
             largest.write_bytes(content[:1000] + bytes(1000) + content[2000:])
         with monkeypatch.context() as patch:
-            patch.setattr(_stage, "_boot", lambda: "another")
+            patch.setattr(_stage, "boot", lambda: "another")
             if not damaged:
                 assert len(release.put(Tag(states=[sid])).get(0)) == 5000
                 continue
