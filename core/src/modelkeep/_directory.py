@@ -247,8 +247,14 @@ class Generation(_GenerationTypes, _Shown):
         Raises:
             MissingError: There is no such generation, or it names no such state.
         """
-        with self.view(state) as view:
-            return bytes(view)
+        sid = self._sid(state)
+        content = self.registry.read(self.project, self.release, self.key, sid)
+        # also what `read` gives for an id that is not named
+        if not content and isinstance(state, UUID) and sid not in self.list():
+            raise MissingError(
+                f"{self.registry!r}: generation {self.project}/{self.release}/{self.key} names no state {sid}"
+            )
+        return content
 
     def view(self, state: UUID | SupportsIndex) -> AbstractContextManager[memoryview]:
         """Look at a state, without a copy where the backend can; read-only, valid until the block ends.

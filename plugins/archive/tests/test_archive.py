@@ -283,6 +283,64 @@ with open({str(large)!r}, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap
         assert len(view) == 1 << 30
 
 
+@pytest.mark.parametrize("size", [0, 1, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, 4 << 20, (4 << 20) + 1, 9_000_001])
+def test_states_around_the_sizes_of_pages_and_frames_come_back(release: Release, size: int) -> None:
+    for state in (os.urandom(size), bytes(size), (b"model" * (size // 5 + 1))[:size]):
+        generation = release.put(Tag(states=[release.dump(state)]))
+        assert generation.get(0) == state
+        with generation.view(0) as view:
+            assert view == state
+            assert view.readonly
+
+
+def test_a_view_is_kept_by_what_is_made_of_it(release: Release) -> None:
+    state = os.urandom(5 << 20)
+    with release.put(Tag(states=[release.dump(state)])).view(0) as view:
+        part = view[4 << 20 :]
+    assert part == state[4 << 20 :]
+
+
+def test_a_state_is_hashed_once_when_it_is_read(release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = os.urandom(5 << 20)
+    generation = release.put(Tag(states=[release.dump(state)]))
+    hashed: list[int] = []
+
+    def counted(content: bytes) -> str:
+        hashed.append(len(content))
+        return digest(content)
+
+    monkeypatch.setattr("modelkeep.keyvalue.digest", counted)
+    monkeypatch.setattr(_blobs, "digest", counted)
+    assert generation.get(0) == state
+    with generation.view(0) as view:
+        assert view == state
+    assert hashed == []
+
+
+def test_sound_frames_of_another_state_are_damage(
+    path: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The digest of what was decompressed counts, not only those of the frames."""
+    states = [os.urandom(5 << 20), os.urandom(5 << 20), b"one", b"two"]
+    generation = release.put(Tag(states=[release.dump(state) for state in states]))
+    record = _blobs.record
+    other = dict(zip(map(blob_of, states), map(blob_of, [states[1], states[0], states[3], states[2]]), strict=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(_blobs, "record", lambda index, key: record(index, other.get(key, key)))
+        for position in range(4):
+            with pytest.raises(CorruptedError, match="do not match their digest"):
+                generation.get(position)
+            with pytest.raises(CorruptedError, match="do not match their digest"), generation.view(position):
+                pass
+    # in the stage, too
+    sid = release.dump(b"three")
+    stage = _stage.Stage(f"{path}.stage")
+    stage.put(blob_of(b"four"), memoryview(b"four"), 3, 1)
+    stage._file(blob_of(b"four")).replace(stage._file(blob_of(b"three")))
+    with pytest.raises(CorruptedError, match="Write it again"):
+        release.put(Tag(states=[sid]))
+
+
 def test_threads_read_and_write_at_once(release: Release) -> None:
     def work(number: int) -> None:
         for turn in range(10):

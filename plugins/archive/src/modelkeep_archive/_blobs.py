@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 
 import zstandard
 
-from modelkeep.backend import PREFIX, digest
+from modelkeep.backend import PREFIX, Hasher, digest
 from modelkeep_archive._format import RECORD, DamagedError
-from modelkeep_archive._frames import Frames, whole
+from modelkeep_archive._frames import Frames, decompress, whole
 from modelkeep_archive._index import Index, Source
 
 #: How the keys of blobs begin.
@@ -44,12 +44,12 @@ class Blob(NamedTuple):
     base: Blob | None = None
 
     def content(self, threads: int) -> bytes:
-        """Decompress it, and restore it.
+        """Decompress it, and restore it; whether these are the bytes that its key promises is not seen yet.
 
         Raises:
             DamagedError: It is not whole, or its base is not.
         """
-        content = whole(self.source.read, self.frames, threads)
+        content = whole(self.source.into, self.frames, threads)
         return content if self.base is None else restore(content, self.base.content(threads))
 
     def verified(self, threads: int) -> bytes:
@@ -58,10 +58,28 @@ class Blob(NamedTuple):
         Raises:
             DamagedError: They are not.
         """
-        content = self.content(threads)
-        if digest(content) != PREFIX + self.key.removeprefix(BLOB):
-            raise DamagedError
+        if self.base is None:
+            hasher = Hasher()
+            content = whole(self.source.into, self.frames, threads, hasher.update)
+            self._confirm(hasher.hexdigest())
+        else:
+            content = self.content(threads)
+            self._confirm(digest(content).removeprefix(PREFIX))
         return content
+
+    def fill(self, out: memoryview, threads: int) -> None:
+        """Do the same into memory; only for what is stored whole.
+
+        Raises:
+            DamagedError: They are not.
+        """
+        hasher = Hasher()
+        decompress(self.source.into, self.frames, out, threads, hasher.update)
+        self._confirm(hasher.hexdigest())
+
+    def _confirm(self, found: str) -> None:
+        if BLOB + found != self.key:
+            raise DamagedError
 
     def sound(self, threads: int) -> bool:
         """Whether its bytes are those that its key promises."""

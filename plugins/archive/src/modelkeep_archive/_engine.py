@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import mmap
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from modelkeep import CorruptedError, InvalidError, MissingError, StorageError, keyvalue
 from modelkeep.backend import lend
@@ -17,9 +16,13 @@ from modelkeep_archive import _blobs, _format, _tree
 from modelkeep_archive._blobs import BLOB, Blob
 from modelkeep_archive._commit import Draft, locked
 from modelkeep_archive._format import DamagedError
-from modelkeep_archive._frames import cut, decompress
+from modelkeep_archive._frames import cut
 from modelkeep_archive._index import Index, Source, follow
+from modelkeep_archive._memory import spare
 from modelkeep_archive._stage import Stage
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _Found = TypeVar("_Found")
 
@@ -29,6 +32,8 @@ _BATCH: Final = 1000
 
 class Engine(keyvalue.Engine):
     """An archive: one file, and a stage beside it while there is something in it."""
+
+    verifies = True
 
     def __init__(
         self,
@@ -62,29 +67,30 @@ class Engine(keyvalue.Engine):
             return self._look(lambda index: index.get(key), lambda: self._stage.record(key))
         try:
             found = self._blob(key)
-            return None if found is None else found.content(self._threads)
+            return None if found is None else found.verified(self._threads)
         except DamagedError:
-            # whoever knows the digest sees that these are not the bytes
             return b""
 
     @contextlib.contextmanager
     def view(self, key: str) -> Iterator[memoryview | None]:
-        """Look at a value: a blob in memory of its own, which goes back to the system with the view."""
+        """Look at a value: a large blob in memory of its own, which goes back to the system with the view."""
+        value: Buffer | None
         try:
             found = self._blob(key) if key.startswith(BLOB) else None
-            memory = None
-            if found is not None and found.base is None and found.frames.size:
-                memory = mmap.mmap(-1, found.frames.size)
-                with memoryview(memory) as out:
-                    decompress(found.source.read, found.frames, out, self._threads)
+            if found is None:
+                value = None if key.startswith(BLOB) else self.get(key)
+            elif found.base is None:
+                value = memoryview(spare(found.frames.size))[: found.frames.size]
+                found.fill(value, self._threads)
+            else:
+                value = found.verified(self._threads)
         except DamagedError:
-            memory = None
-        if memory is None:
-            with super().view(key) as value:
-                yield value
+            value = b""
+        if value is None:
+            yield None
             return
-        with lend(memory) as value:
-            yield value
+        with lend(value) as view:
+            yield view
 
     def part(self, key: str, start: int, stop: int) -> bytes | None:
         """Get a part of a blob, decompressing no more than the frames that it is in, unless it is a difference.
@@ -95,7 +101,7 @@ class Engine(keyvalue.Engine):
         try:
             found = self._blob(key)
             if found is None or found.base is None:
-                return None if found is None else cut(found.source.read, found.frames, start, stop)
+                return None if found is None else cut(found.source.into, found.frames, start, stop)
             return found.content(self._threads)[start:stop]
         except DamagedError:
             raise CorruptedError(f"The bytes of {key} in the archive {self.place} are damaged") from None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import accumulate
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import zstandard
 
 from modelkeep.backend import Hasher
 from modelkeep_archive._format import DamagedError
+from modelkeep_archive._memory import blank, spare
 
 #: How many bytes of a value are in a frame.
 CHUNK: Final = 4 << 20
@@ -23,11 +23,8 @@ _LARGEST: Final = 64 << 20
 #: How many digits the digest of a frame has.
 _HEX: Final = 16
 
-# prototypes of our own: those of `pythonapi` belong to all of the process
-_make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)(
-    ("PyBytes_FromStringAndSize", ctypes.pythonapi)
-)
-_address = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(("PyBytes_AsString", ctypes.pythonapi))
+#: Reads from a place in a file on into memory.
+Read: TypeAlias = Callable[[int, memoryview], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,53 +123,54 @@ def compress(value: memoryview, write: Callable[[bytes], object], level: int, th
     return Frames(len(value), 0, frames, "".join(digests))
 
 
-def decompress(fetch: Callable[[int, int], bytes], value: Frames, out: memoryview, threads: int) -> None:
+def decompress(
+    read: Read, value: Frames, out: memoryview, threads: int, done: Callable[[memoryview], object] | None = None
+) -> None:
     """Decompress a value into memory that is as large as it is.
 
     Args:
-        fetch: Reads as many bytes as the second argument says from where the first one says.
+        read: Reads what is in the file from a place on into memory, and tells how many bytes that were.
         value: Where the frames are.
         out: The memory.
-        threads: How many threads may work.
+        threads: How many threads may decompress.
+        done: Is given the parts of the value in order, as soon as they are there: to hash one while the next ones are
+            decompressed costs hardly any time.
 
     Raises:
         DamagedError: The frames are not whole.
     """
+    local = threading.local()
+    largest = max(value.frames, default=0)
 
-    def decompressed(frame: Frame) -> None:
+    def decompressed(frame: Frame) -> Frame:
+        # one memory for all frames of a thread: new pages cost more than to read into them
+        if not hasattr(local, "memory"):
+            local.memory = memoryview(spare(largest))
         with out[frame.low : frame.high] as part:
-            _fill(fetch(frame.start, frame.length), frame, part)
+            _fill(read, frame, local.memory, part)
+        return frame
 
-    for _ in _ordered(decompressed, value.each(), threads):
-        pass
+    for frame in _ordered(decompressed, value.each(), threads):
+        if done is not None:
+            with out[frame.low : frame.high] as part:
+                done(part)
 
 
-def whole(fetch: Callable[[int, int], bytes], value: Frames, threads: int) -> bytes:
-    """Decompress a value into bytes.
+def whole(read: Read, value: Frames, threads: int, done: Callable[[memoryview], object] | None = None) -> bytes:
+    """Decompress a value into bytes; see `decompress`.
 
     Raises:
         DamagedError: The frames are not whole.
     """
     if value.size == 0:
         return b""
-    content, address = _blank(value.size)
-    memory = (ctypes.c_char * value.size).from_address(address)
-    with memoryview(memory).cast("B") as out:
-        decompress(fetch, value, out, threads)
+    content, memory = blank(value.size)
+    with memory:
+        decompress(read, value, memory, threads, done)
     return content
 
 
-def _blank(size: int) -> tuple[bytes, int]:
-    """Make bytes that are still to be filled, and tell where.
-
-    This is how C makes bytes in pieces. Python's ways fill the memory with zeros before, in one thread, which takes as
-    long as to decompress what does not compress.
-    """
-    content = _make(None, size)
-    return content, _address(content)
-
-
-def cut(fetch: Callable[[int, int], bytes], value: Frames, start: int, stop: int) -> bytes:
+def cut(read: Read, value: Frames, start: int, stop: int) -> bytes:
     """Decompress a part of a value, and no frame that has nothing of it.
 
     Raises:
@@ -182,24 +180,25 @@ def cut(fetch: Callable[[int, int], bytes], value: Frames, start: int, stop: int
     for frame in value.each():
         if frame.low < stop and start < frame.high:
             chunk = bytearray(frame.high - frame.low)
-            _fill(fetch(frame.start, frame.length), frame, memoryview(chunk))
+            _fill(read, frame, memoryview(bytearray(frame.length)), memoryview(chunk))
             parts.append(chunk[max(start - frame.low, 0) : stop - frame.low])
     return b"".join(parts)
 
 
-def _fill(content: bytes, frame: Frame, out: memoryview) -> None:
-    if _digest(content) != frame.digest:
-        raise DamagedError
-    try:
-        with zstandard.ZstdDecompressor().stream_reader(content) as reader:
-            # reading on is what verifies the checksum, and that there is no more
-            if reader.readinto(out) != len(out) or reader.read(1):
-                raise DamagedError
-    except zstandard.ZstdError as error:
-        raise DamagedError from error
+def _fill(read: Read, frame: Frame, memory: memoryview, out: memoryview) -> None:
+    with memory[: frame.length] as content:
+        if read(frame.start, content) != frame.length or _digest(content) != frame.digest:
+            raise DamagedError
+        try:
+            with zstandard.ZstdDecompressor().stream_reader(content) as reader:
+                # reading on is what verifies the checksum, and that there is no more
+                if reader.readinto(out) != len(out) or reader.read(1):
+                    raise DamagedError
+        except zstandard.ZstdError as error:
+            raise DamagedError from error
 
 
-def _digest(frame: bytes) -> str:
+def _digest(frame: bytes | memoryview) -> str:
     return Hasher(frame).hexdigest(length=_HEX // 2)
 
 

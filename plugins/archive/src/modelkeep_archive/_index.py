@@ -66,6 +66,13 @@ class Source:
             parts.append(found)
         return b"".join(parts)
 
+    def into(self, start: int, memory: memoryview) -> int:
+        """Read as many bytes into memory as fit, or as the file has; tell how many."""
+        done = 0
+        while done < len(memory) and (found := os.preadv(self._fd, [memory[done:]], start + done)):
+            done += found
+        return done
+
     def box(self, kind: bytes, start: int, end: int) -> bytes | None:
         """Read the content of a box that ends before a place; None if it is damaged."""
         if type(start) is not int or not len(_format.HEAD) <= start < end:

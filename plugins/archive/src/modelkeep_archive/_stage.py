@@ -62,9 +62,10 @@ class Stage:
     def blob(self, key: str) -> Staged | None:
         """Look a blob up; one that is damaged is not there."""
         try:
-            return Staged(self._file(key))
+            found = Staged(self._file(key))
         except (FileNotFoundError, NotADirectoryError, DamagedError):
             return None
+        return found if found.blob.key == key else None
 
     def put(self, key: str, value: memoryview, level: int, threads: int) -> None:
         """Compress a blob."""
