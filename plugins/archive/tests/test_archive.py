@@ -1,9 +1,11 @@
 """What only the archive has; the contract is tested by test_conformance.py."""
 
 import contextlib
+import datetime as dt
 import functools
 import hashlib
 import io
+import itertools
 import json
 import os
 import pickle
@@ -25,6 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import modelkeep
+import modelkeep_archive
 from modelkeep import (
     CorruptedError,
     Descriptor,
@@ -1159,6 +1162,304 @@ def test_pack_leaves_what_waits(path: Path, release: Release) -> None:
         os.utime(file, (0, 0))
     Engine(path).pack()
     assert release.put(Tag(states=sids)).get(0) == b"old"
+
+
+def test_pack_forgets_what_waits_for_a_week(path: Path, release: Release) -> None:
+    old, new = release.dump(b"old"), release.dump(b"new")
+    for file in Path(f"{path}.stage").iterdir():
+        if b"old" in file.read_bytes() or str(old).encode() in file.read_bytes():
+            os.utime(file, (0, 0))
+    modelkeep_archive.Registry(path).pack()
+    assert release.put(Tag(states=[new])).get(0) == b"new"
+    with pytest.raises(modelkeep.Error):
+        release.put(Tag(states=[old]))
+
+
+# What nothing names is collected, and nothing else.
+
+DAY = dt.timedelta(days=1)
+
+
+def identity(path: Path) -> tuple[int, int]:
+    return path.stat().st_dev, path.stat().st_ino
+
+
+def age(path: Path) -> None:
+    """Let all that is in the stage be an old thing."""
+    for file in Path(f"{path}.stage").iterdir():
+        os.utime(file, (0, 0), follow_symlinks=False)
+
+
+def test_an_archive_is_written_anew_only_if_something_in_it_goes(path: Path, release: Release) -> None:
+    put(release, b"one" * 1000)
+    release.dump(b"waits")
+    age(path)
+    before = identity(path)
+    assert len(release.registry.collect(DAY).items) == 2
+    assert identity(path) == before
+    content = os.urandom(100_000)
+    put(release, content).remove()
+    assert blob_of(content) in release.registry.collect(DAY, dry_run=True).items
+    assert identity(path) == before
+    collected = release.registry.collect(DAY)
+    assert blob_of(content) in collected.items
+    assert collected.size > 100_000 > path.stat().st_size
+    assert release.registry.collect(DAY).items == ()
+    assert release.get(1).get(0) == b"one" * 1000
+    unpack(path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_bytes_that_wait_again_are_kept_though_nothing_names_them(path: Path, release: Release, packed: bool) -> None:
+    content, other = os.urandom(5000), os.urandom(5000)
+    put(release, content, other).remove()
+    # it is in the archive, so only its record waits
+    sid = release.dump(content)
+    assert len(list(Path(f"{path}.stage").iterdir())) == 1
+    if packed:
+        modelkeep_archive.Registry(path).pack()
+    else:
+        assert blob_of(other) in release.registry.collect(DAY).items
+    assert Engine(path).get(blob_of(other)) is None
+    assert release.put(Tag(states=[sid])).get(0) == content
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_base_goes_with_the_last_difference_from_it(path: Path, smaller: Release, waits: bool) -> None:
+    states = [trained(1, 50_000, edits) for edits in range(4)]
+    generations = [put(smaller, state) for state in states]
+    assert set(differences(path).values()) == {blob_of(states[0])}
+    for generation in generations[:3]:
+        generation.remove()
+    assert blob_of(states[0]) not in smaller.registry.collect(DAY).items
+    assert generations[3].get(0) == states[3]
+    assert path.read_bytes().startswith(_format.HEADS[2])
+    unpack(path)
+    sid = smaller.dump(states[0]) if waits else None
+    generations[3].remove()
+    assert (blob_of(states[0]) in smaller.registry.collect(DAY).items) != waits
+    assert Engine(path).get(blob_of(states[3])) is None
+    assert path.read_bytes().startswith(_format.HEADS[1])
+    unpack(path)
+    if sid is None:
+        assert path.stat().st_size < 10_000
+    else:
+        assert smaller.put(Tag(states=[sid])).get(0) == states[0]
+
+
+def test_what_is_written_while_the_archive_is_swept_is_kept(
+    path: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes that were in the archive, and in the stage, when `write` looked."""
+    content, other = os.urandom(5000), os.urandom(5000)
+    put(release, content).remove()
+    release.dump(other)
+    age(path)
+    sids = []
+    rewrite = Engine._rewrite
+
+    def rewritten(engine: Engine, index: _index.Index, unlisted: set[str]) -> None:
+        sids.extend(release.dump(state) for state in (content, other))
+        rewrite(engine, index, unlisted)
+
+    monkeypatch.setattr(Engine, "_rewrite", rewritten)
+    release.registry.collect(DAY)
+    assert len(sids) == 2
+    generation = release.put(Tag(states=sids))
+    assert [generation.get(0), generation.get(1)] == [content, other]
+
+
+def test_a_state_whose_bytes_went_before_its_record_came_is_told(
+    path: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(5000)
+    put(release, content).remove()
+    create = _stage.Stage.create
+
+    def late(stage: _stage.Stage, key: str, value: bytes) -> bool:
+        release.registry.collect(DAY)
+        return create(stage, key, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_stage.Stage, "create", late)
+        with pytest.raises(CorruptedError, match="Write it again"):
+            release.dump(content)
+    assert list(Path(f"{path}.stage").iterdir()) == []
+    assert put(release, content).get(0) == content
+
+
+def test_hostile_files_in_the_stage(path: Path, release: Release, tmp_path: Path) -> None:
+    put(release, b"sound")
+    kept = release.dump(b"waits")
+    stage, outside = Path(f"{path}.stage"), tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    (stage / "link").symlink_to(outside)
+    (stage / "dangling").symlink_to(tmp_path / "nothing")
+    (stage / "to-a-folder").symlink_to(tmp_path)
+    os.mkfifo(stage / "pipe")
+    (stage / "folder").mkdir()
+    (stage / "folder" / "file").write_bytes(b"not ours")
+    (stage / "long").write_bytes(b"x" * 5_000_000)
+    (stage / "path").write_bytes(f"{outside}\nbody".encode())
+    (stage / "empty").write_bytes(b"")
+    for number, trailer in enumerate((b"", b"null", b"[" * 100_000, b'{"key": "%s"}' % str(outside).encode())):
+        for length in (len(trailer), len(trailer) + 1, 0xFFFFFFFF):
+            (stage / f"trailer-{number}-{length}").write_bytes(trailer + length.to_bytes(4, "little"))
+    # a name of ours, with what is none of the two
+    forged = _stage.Stage(str(stage))._file(f"generation/{PROJECT}/1/{1:019}")
+    forged.rename(stage / forged.name) if forged.exists() else (stage / forged.name).write_bytes(
+        f"generation/{PROJECT}/1/{1:019}\nbody".encode()
+    )
+    for file in stage.iterdir():
+        if file.name in ("link", "dangling", "to-a-folder", "pipe", "long", "path", "empty", forged.name) or (
+            file.name.startswith("trailer")
+        ):
+            os.utime(file, (0, 0), follow_symlinks=False)
+    found = release.registry.collect(DAY, dry_run=True)
+    assert release.registry.collect(DAY) == found
+    assert len(found.items) == 8 + 12
+    assert outside.read_bytes() == b"precious"
+    assert (stage / "folder" / "file").read_bytes() == b"not ours"
+    assert len(list(stage.iterdir())) == 3
+    assert release.get(1).get(0) == b"sound"
+    assert release.put(Tag(states=[kept])).get(0) == b"waits"
+
+
+def test_a_sweep_that_is_killed_at_any_step_loses_nothing(path: Path, smaller: Release, tmp_path: Path) -> None:
+    """At each event that Python sees, in a child."""
+    states = [trained(1, 20_000, edits) for edits in range(3)]
+    gone, waits = os.urandom(20_000), os.urandom(20_000)
+    for state in states:
+        put(smaller, state)
+    put(smaller, gone).remove()
+    put(smaller, waits).remove()
+    sid, old = smaller.dump(waits), smaller.dump(b"old")
+    for file in Path(f"{path}.stage").iterdir():
+        if b"old" in file.read_bytes() or str(old).encode() in file.read_bytes():
+            os.utime(file, (0, 0))
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    shutil.copy2(path, saved / path.name)
+    shutil.copytree(f"{path}.stage", saved / "stage")
+    outcomes = set()
+    for step in itertools.count(1):
+        path.unlink(missing_ok=True)
+        shutil.rmtree(f"{path}.stage", ignore_errors=True)
+        shutil.copy2(saved / path.name, path)
+        shutil.copytree(saved / "stage", f"{path}.stage")
+        child = os.fork()
+        if not child:
+            _die_at(step)
+            with contextlib.suppress(BaseException):
+                opened(path).registry.collect(DAY)
+                os._exit(0)
+            os._exit(1)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert code in (0, 9)
+        outcomes.add(Engine(path).get(blob_of(gone)) is None)
+        unpack(path)
+        release = opened(path).get("1.0")
+        assert [release.get(number).get(0) for number in (1, 2, 3)] == states
+        # again, to the end
+        release.registry.collect(DAY)
+        assert Engine(path).get(blob_of(gone)) is None
+        assert release.put(Tag(states=[sid])).get(0) == waits
+        with pytest.raises(Error):
+            release.put(Tag(states=[old]))
+        if code == 0:
+            break
+    assert step > 20
+    assert outcomes == {False, True}
+
+
+def _die_at(step: int) -> None:
+    count = 0
+
+    def hook(event: str, _: object) -> None:
+        nonlocal count
+        if event.startswith(("open", "os.", "fcntl.", "mmap.")):
+            count += 1
+            if count == step:
+                os._exit(9)
+
+    sys.addaudithook(hook)
+
+
+def test_who_reads_goes_on_while_the_archive_is_swept(path: Path, release: Release) -> None:
+    contents = [os.urandom(100_000) for _ in range(3)]
+    generations = [put(release, content) for content in contents]
+    other = opened(path).get("1.0").get(2)
+    with other.view(0) as view:
+        generations[1].remove()
+        release.registry.collect(DAY)
+        assert view == contents[1]
+    with pytest.raises(modelkeep.MissingError):
+        other.get(0)
+    assert [generations[number].get(0) for number in (0, 2)] == [contents[0], contents[2]]
+
+
+def test_applications_and_aliases_outlive_a_sweep(path: Path, release: Release, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("x = 1\n")
+    inventory = modelkeep.inventory(provider="archive", path=str(path))
+    inventory.put(Descriptor.Handle(tmp_path / "shop.py"))
+    generation = put(release, b"one")
+    alias = opened(path).alias("live")
+    alias.put(generation)
+    put(release, os.urandom(1000)).remove()
+    before = identity(path)
+    release.registry.collect(DAY)
+    assert identity(path) != before
+    assert inventory.get("shop").source == b"x = 1\n"
+    assert unpack(path)["applications/shop.py"] == b"x = 1\n"
+    assert alias.get().get(0) == b"one"
+    with pytest.raises(modelkeep.MissingError):
+        release.get(2).tag  # noqa: B018  # a property that raises
+    # its number is never given out again
+    assert put(release, b"three").key == 3
+
+
+def test_what_is_damaged_stops_a_sweep_only_if_it_may_be_needed(path: Path, release: Release) -> None:
+    contents = [os.urandom(5000) for _ in range(3)]
+    for content in contents:
+        put(release, content)
+    release.get(1).remove()
+    engine = Engine(path)
+    index = engine._now()
+    assert index is not None
+    _damage(path, index._recent[blob_of(contents[0])] + 30)
+    sid = release.dump(b"waits")
+    # nothing names it; a state that waits can have it from nowhere
+    engine.pack()
+    assert release.get(2).get(0) == contents[1]
+    release.registry.collect(DAY)
+    assert release.put(Tag(states=[sid])).get(0) == b"waits"
+    index = Engine(path)._now()
+    assert index is not None
+    _damage(path, index._recent[blob_of(contents[1])] + 30)
+    release.get(3).remove()
+    before = path.read_bytes()
+    with pytest.raises(CorruptedError, match="has lost blob"):
+        release.registry.collect(DAY)
+    assert path.read_bytes() == before
+    assert put(release, contents[1]).get(0) == contents[1]
+    release.registry.collect(DAY)
+    assert release.get(2).get(0) == contents[1]
+    _damage(path, next(iter(Engine(path)._now()._lists)) + 40)  # type: ignore[union-attr]
+    with pytest.raises(CorruptedError, match="damaged"):
+        opened(path).registry.collect(DAY)
+
+
+def test_an_archive_stays_with_its_owner(path: Path, release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = []
+
+    def chown(_: Path, user: int, group: int) -> None:
+        owners.append((user, group))
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chown", chown)
+    put(release, b"one")
+    Engine(path).pack()
+    assert owners == [(path.stat().st_uid, path.stat().st_gid)]
 
 
 def test_there_is_nothing_to_pack(path: Path) -> None:

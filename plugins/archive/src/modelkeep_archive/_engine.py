@@ -16,7 +16,7 @@ from modelkeep_archive import _blobs, _format, _tree
 from modelkeep_archive._blobs import BLOB, Blob
 from modelkeep_archive._commit import Draft, locked
 from modelkeep_archive._format import DamagedError
-from modelkeep_archive._frames import cut
+from modelkeep_archive._frames import Frames, cut
 from modelkeep_archive._index import Index, Source, follow
 from modelkeep_archive._memory import spare
 from modelkeep_archive._stage import Stage
@@ -165,7 +165,7 @@ class Engine(keyvalue.Engine):
 
     def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
         if not durable:
-            return self._create_staged(key, value)
+            return self._create_staged(key, value, needs)
         smaller = self._differences(key, value) if self._delta and key.startswith(_tree.GENERATION) else {}
         with self._writing() as (fd, index):
             if index.place(key) is not None:
@@ -174,7 +174,7 @@ class Engine(keyvalue.Engine):
         self._stage.remove(needs)
         return True
 
-    def _create_staged(self, key: str, value: bytes) -> bool:
+    def _create_staged(self, key: str, value: bytes, needs: Sequence[str]) -> bool:
         if not self._stage.create(key, value):
             return False
         # a commit takes it out of the stage: look there after the name was free here
@@ -182,6 +182,14 @@ class Engine(keyvalue.Engine):
         if index is not None and index.place(key) is not None:
             self._stage.remove([key])
             return False
+        # from here on a sweep sees the record; what it deleted before is gone
+        for need in needs:
+            if not self._stage.has(need) and (index is None or index.place(need) is None):
+                # a commit may have taken it from the stage, as above
+                index = self._now()
+                if index is None or index.place(need) is None:
+                    self._stage.remove([key])
+                    raise self._lost(need)
         return True
 
     def replace(self, key: str, value: bytes) -> None:
@@ -276,29 +284,55 @@ class Engine(keyvalue.Engine):
         return None if index is None else index.last(prefix)
 
     def sweep(self, choose: Callable[[Iterable[keyvalue.Stored]], Iterable[str]]) -> None:
+        # most of it while others go on
+        early = self._now()
+        kept = None if early is None else _Kept(early)
         with self._writing() as (_, index):
+            if kept is None or kept.index.source.identity != index.source.identity:
+                kept = _Kept(index)
+            else:
+                kept.follow(index)
             stored = {value.key: value for value in self._stage.stored()}
+            seen = set(stored)
             # what was committed once, and is not named any more, waits for nobody
-            kept = _sizes(index)
-            for key, size in kept.items():
+            for key, size in kept.sizes.items():
                 staged = stored.get(key, keyvalue.Stored(key, 0, 0))
                 stored[key] = staged._replace(size=staged.size + size)
-            chosen = list(choose(stored.values()))
+            bases = set(kept.bases.values())
+            chosen = set(choose(value for key, value in stored.items() if key not in bases))
+            # a base goes with the last difference from it
+            bases.difference_update(base for key, base in kept.bases.items() if key not in chosen)
+            if bases:
+                chosen |= set(choose(stored[key] for key in bases))
             # records first: no state waits whose bytes are gone
+            self._stage.remove(key for key in chosen if key.startswith(_tree.STATE))
+            if not chosen.isdisjoint(kept.sizes):
+                self._rewrite(index, kept.sizes.keys() - chosen)
+            chosen -= self._renewed(index, seen, chosen)
             self._stage.remove(chosen)
-            if not kept.keys().isdisjoint(chosen):
-                unlisted = kept.keys() - set(chosen)
-                self._rewrite(index, unlisted | self._waiting(index, stored.keys() - set(chosen)))
         self._stage.clear()
 
-    def _waiting(self, index: Index, keys: Iterable[str]) -> set[str]:
-        """Find which blobs of the archive are named by records of states, among them what others were made from."""
-        found: set[str] = set()
-        for key in keys:
-            if key.startswith("state/"):
-                record = self._stage.record(key) or index.get(key)
-                found.update(_tree.state(key, record) if record else ())
-        return {blob for blob in found if index.place(blob) is not None}
+    def _renewed(self, index: Index, seen: Collection[str], chosen: Collection[str]) -> set[str]:
+        """Keep what states need that were written since we looked, and that was still there when they were.
+
+        Args:
+            index: The archive before.
+            seen: What was in the stage when what to delete was chosen.
+            chosen: What was chosen.
+
+        Returns:
+            The keys of what is in the stage and has to stay there.
+        """
+        needed: set[str] = set()
+        for value in self._stage.stored():
+            if value.key.startswith(_tree.STATE) and value.key not in seen:
+                needed.update(_tree.state(value.key, self._stage.record(value.key) or b""))
+        needed.intersection_update(chosen)
+        for key in needed:
+            with contextlib.suppress(DamagedError):
+                if self._stage.blob(key) is None and (found := _blobs.find(index, key)) is not None:
+                    self._stage.put(key, memoryview(found.verified(self._threads)), self._level, self._threads)
+        return needed
 
     def pack(self) -> None:
         """Write the archive anew without old indexes and what was damaged and written again.
@@ -334,7 +368,11 @@ class Engine(keyvalue.Engine):
                 draft.append(file.fileno(), sync=False)
                 for commit, end in follow(target.source, target.end):
                     target = Index(target.source, commit, end, target)
-            path.chmod(Path(self.place).stat().st_mode & 0o7777)
+            status = Path(self.place).stat()
+            # root may do this for who trains
+            with contextlib.suppress(PermissionError):
+                os.chown(path, status.st_uid, status.st_gid)
+            path.chmod(status.st_mode & 0o7777)
             os.fsync(file.fileno())
             path.replace(self.place)
             _flush_folder(Path(self.place).parent)
@@ -448,22 +486,44 @@ def _show(draft: Draft, index: Index, name: str, key: str, blobs: dict[str, Blob
     draft.link(name, target)
 
 
-def _sizes(index: Index) -> dict[str, int]:
-    """Tell how many bytes the records of states and the frames of blobs have, less what others are differences from."""
-    sizes: dict[str, int] = {}
-    bases: set[str] = set()
-    for key in index.unlisted():
-        place = index.place(key)
-        if place is None:
-            continue
-        sizes[key] = _format.length(index.source.read(place, 8))
-        if key.startswith(BLOB):
-            with contextlib.suppress(DamagedError):
-                found = _blobs.find(index, key)
-                if found is not None:
-                    sizes[key] += found.frames.length
-                    bases.update([found.base.key] if found.base else [])
-    return {key: size for key, size in sizes.items() if key not in bases}
+class _Kept:
+    """The records of states and the blobs that an archive has, by reading it from the beginning.
+
+    Attributes:
+        index: The archive.
+        sizes: How many bytes each has, by their keys.
+        bases: The keys of blobs that are differences -> those of what they are from.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.sizes: dict[str, int] = {}
+        self.bases: dict[str, str] = {}
+        self._add(index.unlisted())
+
+    def follow(self, index: Index) -> None:
+        """Add what was committed since."""
+        start, self.index = self.index.end, index
+        self._add(index.unlisted(start))
+
+    def _add(self, keys: Iterable[str]) -> None:
+        source = self.index.source
+        for key in keys:
+            place = self.index.place(key)
+            if place is None:
+                continue
+            self.sizes[key] = _format.length(source.read(place, 8))
+            self.bases.pop(key, None)
+            if key.startswith(BLOB):
+                # what is damaged has the size of its record, or of what that says
+                with contextlib.suppress(DamagedError):
+                    record = _blobs.record(self.index, key)
+                    base = _blobs.member(record)[1]
+                    if base is not None:
+                        self.bases[key] = base
+                    self.sizes[key] += Frames.of(record, self.index.end).length
+        # a hostile record may name what there is none of
+        self.bases = {key: base for key, base in self.bases.items() if base in self.sizes}
 
 
 def _move(draft: Draft, index: Index, target: Index, key: str) -> None:
@@ -472,7 +532,10 @@ def _move(draft: Draft, index: Index, target: Index, key: str) -> None:
     if value is None or key in draft.records or target.place(key) is not None:
         return
     if key.startswith(BLOB):
-        _show(draft, target, _tree.BLOBS + key.removeprefix(BLOB), key, _wanted(draft, index, target, key, key))
+        # nothing names it, but what waits may: if it is damaged, there is nothing to keep
+        with contextlib.suppress(CorruptedError):
+            wanted = _wanted(draft, index, target, key, key)
+            _show(draft, target, _tree.BLOBS + key.removeprefix(BLOB), key, wanted)
         return
     blobs: dict[str, Blob] = {}
     for need in _tree.needs(key, value):

@@ -256,14 +256,14 @@ class Index:
         self._missing(f"one of {prefix}")
         return list(found)
 
-    def unlisted(self) -> set[str]:
-        """List the keys of states and blobs, by reading the list of each commit.
+    def unlisted(self, start: int = len(_format.HEAD)) -> set[str]:
+        """List the keys of states and blobs, by reading the list of each commit from a place on.
 
         Raises:
             CorruptedError: One of them is damaged.
         """
         found: set[str] = set()
-        for commit, _ in follow(self.source, len(_format.HEAD), self.end):
+        for commit, _ in follow(self.source, start, self.end):
             record = self._read(commit)
             if record is None:
                 self._lost = commit

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -38,11 +39,13 @@ class Staged:
         source = Source(str(path))
         size = source.size
         length = int.from_bytes(source.read(max(size - 4, 0), 4), "little")
+        if length > size - 4:
+            raise DamagedError
         try:
-            record = json.loads(source.read(max(size - 4 - length, 0), length))
+            record = json.loads(source.read(size - 4 - length, length))
             self.blob = Blob(str(record["key"]), source, Frames.of(record, size))
             self.trusted = bool(record["boot"]) and record["boot"] == boot()
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise DamagedError from error
 
 
@@ -115,22 +118,31 @@ class Stage:
         for key in keys:
             self._file(key).unlink(missing_ok=True)
 
+    def has(self, key: str) -> bool:
+        """Whether there is a file for a key."""
+        return self._file(key).exists()
+
     def stored(self) -> Iterator[keyvalue.Stored]:
-        """Tell what is there; what is neither a blob nor a record is called by its path."""
+        """Tell what is there; what is neither a blob nor a record is called by its path. Folders are none of ours."""
         with contextlib.suppress(FileNotFoundError):
             for file in list(self.path.iterdir()):
                 with contextlib.suppress(FileNotFoundError):
-                    status = file.stat()
-                    partial = UNFINISHED if file.name.startswith(".") else 0
-                    yield keyvalue.Stored(self._key(file), status.st_size, status.st_mtime + partial)
+                    # not what a link leads to: the link would be removed
+                    status = file.lstat()
+                    if not stat.S_ISDIR(status.st_mode):
+                        key = self._key(file) if stat.S_ISREG(status.st_mode) else str(file)
+                        partial = UNFINISHED if file.name.startswith(".") else 0
+                        yield keyvalue.Stored(key, status.st_size, status.st_mtime + partial)
 
     def _key(self, file: Path) -> str:
-        with file.open("rb") as head:
-            key = head.readline(1000).rstrip(b"\n").decode(errors="replace")
-        if self._file(key) != file:
-            with contextlib.suppress(DamagedError):
+        with contextlib.suppress(DamagedError, PermissionError):
+            with file.open("rb") as head:
+                key = head.readline(1000).rstrip(b"\n").decode(errors="replace")
+            if self._file(key) != file:
                 key = Staged(file).blob.key
-        return key if self._file(key) == file else str(file)
+            if self._file(key) == file:
+                return key
+        return str(file)
 
     def clear(self) -> None:
         """Remove the folder, if nothing is there."""

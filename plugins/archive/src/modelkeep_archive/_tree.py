@@ -17,6 +17,8 @@ DELTA: Final = ".delta"
 BASE: Final = ".base"
 #: How the keys of generations begin.
 GENERATION: Final = "generation/"
+#: How those of states begin.
+STATE: Final = "state/"
 
 
 def members(key: str, value: bytes, get: Callable[[str], bytes | None]) -> list[tuple[str, str | bytes]]:
