@@ -20,6 +20,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import zstandard
@@ -41,7 +42,7 @@ from modelkeep import (
     UnsupportedError,
 )
 from modelkeep.backend import digest
-from modelkeep_archive import _blobs, _commit, _format, _index, _stage, _tree
+from modelkeep_archive import __main__, _blobs, _commit, _format, _index, _stage, _tree
 from modelkeep_archive._engine import Engine
 from modelkeep_archive._frames import Frames, compress
 
@@ -327,9 +328,15 @@ def test_sound_frames_of_another_state_are_damage(
     states = [os.urandom(5 << 20), os.urandom(5 << 20), b"one", b"two"]
     generation = release.put(Tag(states=[release.dump(state) for state in states]))
     record = _blobs.record
-    other = dict(zip(map(blob_of, states), map(blob_of, [states[1], states[0], states[3], states[2]]), strict=True))
+    other: dict[str, str] = dict(
+        zip(map(blob_of, states), map(blob_of, [states[1], states[0], states[3], states[2]]), strict=True)
+    )
+
+    def exchanged(index: _index.Index, key: str) -> Any:
+        return record(index, other.get(key, key))
+
     with monkeypatch.context() as patch:
-        patch.setattr(_blobs, "record", lambda index, key: record(index, other.get(key, key)))
+        patch.setattr(_blobs, "record", exchanged)
         for position in range(4):
             with pytest.raises(CorruptedError, match="do not match their digest"):
                 generation.get(position)
@@ -895,6 +902,22 @@ def test_damage_of_a_difference_harms_nothing_else_and_is_healed(path: Path, sma
     assert blob_of(two) not in differences(path)
 
 
+def test_what_needs_a_damaged_base_may_be_healed_alone(path: Path, smaller: Release) -> None:
+    one, two, three = (trained(1, 50_000, edits) for edits in range(3))
+    generations = [put(smaller, state) for state in (one, two, three)]
+    _damage(path, Engine(path).locate(blob_of(one))[0] + 20)
+    sid = smaller.dump(two)
+    # it takes a commit
+    with pytest.raises(CorruptedError):
+        generations[1].get(0)
+    smaller.put(Tag(states=[sid]))
+    assert generations[1].get(0) == two
+    for number in (0, 2):
+        with pytest.raises(CorruptedError):
+            generations[number].get(0)
+    assert differences(path) == {blob_of(three): blob_of(one)}
+
+
 def test_no_difference_is_made_from_what_is_damaged(path: Path, smaller: Release) -> None:
     put(smaller, trained(1, 50_000, 0))
     _damage(path, Engine(path).locate(blob_of(trained(1, 50_000, 0)))[0] + 20)
@@ -1255,7 +1278,7 @@ def test_what_is_written_while_the_archive_is_swept_is_kept(
     put(release, content).remove()
     release.dump(other)
     age(path)
-    sids = []
+    sids: list[UUID] = []
     rewrite = Engine._rewrite
 
     def rewritten(engine: Engine, index: _index.Index, unlisted: set[str]) -> None:
@@ -1460,6 +1483,31 @@ def test_an_archive_stays_with_its_owner(path: Path, release: Release, monkeypat
     put(release, b"one")
     Engine(path).pack()
     assert owners == [(path.stat().st_uid, path.stat().st_gid)]
+
+
+def test_packing_from_the_command_line(path: Path, release: Release, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(20):
+        put(release, b"%d" % number * 100)
+    put(release, gone := os.urandom(100_000)).remove()
+    before = path.stat().st_size
+    assert __main__.main(["pack", str(path)]) == 0
+    told = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert told == {"before": str(before), "bytes": str(path.stat().st_size)}
+    assert path.stat().st_size < before - 100_000
+    assert len(release.list()) == 20
+    assert Engine(path).get(blob_of(gone)) is None
+    # what is loaded by name has the backend, and so `pack`, within
+    release.registry.inner.pack()  # type: ignore[attr-defined]
+    assert release.get(20).get(0) == b"19" * 100
+
+
+def test_packing_nothing_says_so(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert __main__.main(["pack", str(path)]) == 1
+    assert "There is no archive" in capsys.readouterr().err
+    path.write_bytes(b"no archive")
+    assert __main__.main(["pack", str(path)]) == 1
+    assert "is no archive of modelkeep" in capsys.readouterr().err
+    assert path.read_bytes() == b"no archive"
 
 
 def test_there_is_nothing_to_pack(path: Path) -> None:
