@@ -528,8 +528,8 @@ class _Kept:
 
 def _move(draft: Draft, index: Index, target: Index, key: str) -> None:
     """Put a record and what it refers to into the draft of a new archive, or a blob."""
-    value = index.get(key)
-    if value is None or key in draft.records or target.place(key) is not None:
+    # first, since most states and blobs came with their generations
+    if key in draft.records or target.place(key) is not None or (value := index.get(key)) is None:
         return
     if key.startswith(BLOB):
         # nothing names it, but what waits may: if it is damaged, there is nothing to keep
