@@ -1276,20 +1276,22 @@ def test_what_is_written_while_the_archive_is_swept_is_kept(
     """Bytes that were in the archive, and in the stage, when `write` looked."""
     content, other = os.urandom(5000), os.urandom(5000)
     put(release, content).remove()
-    release.dump(other)
+    again = release.dump(other)
     age(path)
     sids: list[UUID] = []
     rewrite = Engine._rewrite
 
     def rewritten(engine: Engine, index: _index.Index, unlisted: set[str]) -> None:
         sids.extend(release.dump(state) for state in (content, other))
+        # under the id whose record was deleted just now
+        release.registry.write(PROJECT, "1.0", again, b"another")  # type: ignore[arg-type]
         rewrite(engine, index, unlisted)
 
     monkeypatch.setattr(Engine, "_rewrite", rewritten)
     release.registry.collect(DAY)
     assert len(sids) == 2
-    generation = release.put(Tag(states=sids))
-    assert [generation.get(0), generation.get(1)] == [content, other]
+    generation = release.put(Tag(states=[*sids, again]))
+    assert [generation.get(position) for position in range(3)] == [content, other, b"another"]
 
 
 def test_a_state_whose_bytes_went_before_its_record_came_is_told(

@@ -305,11 +305,12 @@ class Engine(keyvalue.Engine):
             if bases:
                 chosen |= set(choose(stored[key] for key in bases))
             # records first: no state waits whose bytes are gone
-            self._stage.remove(key for key in chosen if key.startswith(_tree.STATE))
+            records = {key for key in chosen if key.startswith(_tree.STATE)}
+            self._stage.remove(records)
             if not chosen.isdisjoint(kept.sizes):
                 self._rewrite(index, kept.sizes.keys() - chosen)
-            chosen -= self._renewed(index, seen, chosen)
-            self._stage.remove(chosen)
+            # they may be there again
+            self._stage.remove(chosen - records - self._renewed(index, seen - records, chosen))
         self._stage.clear()
 
     def _renewed(self, index: Index, seen: Collection[str], chosen: Collection[str]) -> set[str]:
