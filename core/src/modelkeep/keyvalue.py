@@ -418,13 +418,15 @@ class Registry(_Store, _Registry):
     def _viewing(
         self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID
     ) -> AbstractContextManager[memoryview]:
+        text = str(sid)
+
         def name() -> str:
-            state = self._states(project, release, generation).get(str(sid))
+            state = self._states(project, release, generation).get(text)
             if state is None:
                 raise MissingError(f"{self!r}: generation {project}/{release}/{generation} names no state {sid}")
             return state[0]
 
-        return _Verified(self, name, f"state {sid} of {project}/{release}/{generation}")
+        return _Verified(self, name, f"state {text} of {project}/{release}/{generation}")
 
     def open(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> Tag:
         return Tag.loads(self._generation(project, release, generation)["tag"])

@@ -130,6 +130,10 @@ class Environment:
         if self._stage is not None:
             self._stage.lmdb.close()
 
+    def has(self, limit: int | None, *, sync: bool) -> bool:
+        """Whether it was opened with these options; any limit will do for who asks for none."""
+        return self.sync == sync and (limit is None or limit == self.limit)
+
     def busy(self, *, besides: int | None = None) -> bool:
         """Whether a thread uses it, another one than the given."""
         return any(user != besides for user in self.users)
@@ -219,7 +223,9 @@ def borrow(path: str, limit: int | None, *, create: bool, sync: bool) -> Environ
         StorageError: The folder can't be made, or this process was forked while a view was open.
     """
     with _lock:
-        known = _found(path, limit, create=create, sync=sync)
+        known = _open.get(path)
+        if known is None or known.identity != identity(f"{path}/data.mdb") or not known.has(limit, sync=sync):
+            known = _found(path, limit, create=create, sync=sync)
         if known is not None:
             known.users.append(threading.get_ident())
         return known
@@ -262,7 +268,7 @@ def _found(path: str, limit: int | None, *, create: bool, sync: bool) -> Environ
         if there is None:
             _make(path)
         known = _open[path] = Environment(path, limit, sync=sync)
-    if (limit is not None and known.limit != limit) or known.sync != sync:
+    if not known.has(limit, sync=sync):
         raise InvalidError(
             f"The LMDB environment {path} is open in this process with limit={known.limit} and sync={known.sync}: "
             "use the same options for all handles"
