@@ -71,10 +71,13 @@ class Engine(keyvalue.Engine):
         if moment is None:
             with _Moment(self):
                 return self.get(key)
-        value = moment.find(key)
-        if value is not None:
-            return bytes(value)
-        with self.elsewhere(moment, key) as value:
+        found = moment.find(key)
+        if found is not None:
+            return bytes(found)
+        elsewhere = self.elsewhere(moment, key)
+        if elsewhere is None:
+            return None
+        with elsewhere as value:
             return None if value is None else bytes(value)
 
     def view(self, key: str) -> _View:
@@ -88,26 +91,25 @@ class Engine(keyvalue.Engine):
         moment = _reads.moment
         return moment if moment is not None and moment.engine is self else None
 
+    def elsewhere(self, moment: _Moment, key: str) -> AbstractContextManager[memoryview | None] | None:
+        """Look at a value that no environment has in one piece, if there may be one."""
+        is_blob = key.startswith("blob/")
+        if is_blob:
+            cut = moment.stored(f"cut/{key}")
+            if cut is not None and bytes(cut).isdigit():
+                return self._joined(moment, key, int(bytes(cut)))
+        elif not key.startswith("state/"):
+            return None
+        # tells more quickly than an exception that there is none
+        if os.access(f"{self._stage}/{key}", os.F_OK):
+            return self._filed(moment, key)
+        return None if is_blob else nullcontext(moment.stored_since(key))
+
     @contextlib.contextmanager
-    def elsewhere(self, moment: _Moment, key: str) -> Iterator[memoryview | None]:
-        """Look at a value that no environment has in one piece."""
-        cut = moment.stored(f"cut/{key}")
-        if cut is not None and bytes(cut).isdigit():
-            with self._joined(moment, key, int(bytes(cut))) as joined:
-                yield joined
-            return
-        if key.startswith(("blob/", "state/")):
-            # tells more quickly than an exception that there is none
-            if os.access(f"{self._stage}/{key}", os.F_OK):
-                with self._staged(key) as value:
-                    if value is not None:
-                        yield value
-                        return
-            if key.startswith("state/"):
-                # it may have been moved out of the stage since we looked
-                yield moment.stored_since(key)
-                return
-        yield None
+    def _filed(self, moment: _Moment, key: str) -> Iterator[memoryview | None]:
+        with self._staged(key) as value:
+            # the record of a state may have been moved out of the stage since we looked
+            yield moment.stored_since(key) if value is None and key.startswith("state/") else value
 
     @contextlib.contextmanager
     def _staged(self, key: str) -> Iterator[memoryview | None]:
@@ -151,7 +153,8 @@ class Engine(keyvalue.Engine):
         self._put_file(f"cut/{key}", memoryview(b""))
 
     def _put_staged(self, key: str, value: memoryview) -> None:
-        with self._staging() as stage:
+        with self._borrowed(create=True) as environment:
+            stage = environment.stage(self.place) if environment else None
             if stage and stage.store({key: value}, self._sound, lambda _: False):
                 return
         self._put_file(key, value)
@@ -211,7 +214,7 @@ class Engine(keyvalue.Engine):
                     # written in this boot, so it is what was hashed
                     size += self._move(txn, need, waiting, trusted=True)
                     taken.append(stage.take(staged, need.encode()))
-                if os.access(f"{self._stage}/{need}", os.F_OK):
+                elif os.access(f"{self._stage}/{need}", os.F_OK):
                     with self._staged(need) as content:
                         size += self._move(txn, need, content, trusted=False)
                     files.append(need)
@@ -236,40 +239,36 @@ class Engine(keyvalue.Engine):
 
     def _create_staged(self, key: str, value: bytes, blobs: Mapping[str, memoryview]) -> bool:
         """Stage the record of a state, and blobs before it, unless the key exists."""
-        with self._staging() as stage:
-            if stage is not None:
+        with self._borrowed(create=True) as environment:
+            assert environment is not None, "it was made"
+            stage = environment.stage(self.place)
 
-                def exists(txn: lmdb.Transaction[memoryview]) -> bool:
-                    # the stage first: what was moved out of it is in the environment when we look there
-                    return txn.get(key.encode()) is not None or self._exists(key)
+            def stored() -> bool:
+                with self.begin(environment) as txn:
+                    return txn.get(key.encode()) is not None
 
-                stored = stage.store({**blobs, key: memoryview(value)}, self._sound, exists)
-                if stored is not None:
-                    return stored
-        for blob, content in blobs.items():
-            self._put_file(blob, content)
-        with self._partial(key, memoryview(value)) as partial, self._staging() as stage:
-            # so that nobody stages it there while we do it here
-            with stage.write() if stage else nullcontext() as txn:
-                if txn and txn.get(key.encode()) is not None:
+            def exists(staged: lmdb.Transaction[memoryview]) -> bool:
+                # the stage first: what was moved out of it is in the environment when we look there
+                waits = staged.get(key.encode()) is not None or os.access(f"{self._stage}/{key}", os.F_OK)
+                return waits or stored()
+
+            if stage and (created := stage.store({**blobs, key: memoryview(value)}, self._sound, exists)) is not None:
+                return created
+            for blob, content in blobs.items():
+                self._put_file(blob, content)
+            # one at a time, so that nobody stages it there while we do it here
+            with self._partial(key, memoryview(value)) as partial, stage.write() if stage else nullcontext() as staged:
+                if staged and staged.get(key.encode()) is not None:
                     return False
                 try:
                     os.link(partial, f"{self._stage}/{key}")
                 except FileExistsError:
                     return False
-                # a staged key that was moved is gone from the stage: look there after it was free here
-                with _Moment(self) as moment:
-                    if moment.stored(key) is None:
-                        return True
-                self._unstage(key)
-                return False
-
-    def _exists(self, key: str) -> bool:
-        """Tell whether a key is there, or waits as a file."""
-        if os.access(f"{self._stage}/{key}", os.F_OK):
-            return True
-        with _Moment(self) as moment:
-            return moment.stored(key) is not None
+                # after it was free here, as above
+                if stored():
+                    self._unstage(key)
+                    return False
+                return True
 
     def _sound(self, key: str) -> bool:
         """Tell whether the environment has a key, and its value is sound."""
@@ -321,6 +320,9 @@ class Engine(keyvalue.Engine):
             with stage.write() if stage else nullcontext() as staged:
                 if stage and staged:
                     stage.forget_kept(staged, self._sound)
+                for name in self._files(environment):
+                    if self._sound(name):
+                        self._unstage(name)
                 for key in choose(self._sweepable(environment, txn, staged)):
                     if key.startswith(_FOLDER):
                         shutil.rmtree(f"{self._stage}/{key.removeprefix(_FOLDER)}", ignore_errors=True)
@@ -343,19 +345,12 @@ class Engine(keyvalue.Engine):
             sizes[key] = sizes.get(key, 0) + size
             times[key] = max(times.get(key, 0), time)
 
-        for folder, _, names in os.walk(self._stage):
-            name = os.path.relpath(folder, self._stage)
-            if name == environment.stage_name:
-                continue
-            for file in names:
-                path = f"{folder}/{file}"
-                key = path.removeprefix(f"{self._stage}/").removeprefix("cut/")
-                if "data.mdb" in names:
-                    # the stage of another boot, or of the store that this is a copy of
-                    key = f"{_FOLDER}{name}"
-                with contextlib.suppress(FileNotFoundError):
-                    status = os.stat(path)  # noqa: PTH116  # str
-                    note(key, status.st_size, status.st_mtime)
+        for name in self._files(environment):
+            # the stage of another boot, or of the store that this is a copy of, is one thing
+            key = _FOLDER + name.removesuffix("/data.mdb") if name.endswith("/data.mdb") else name.removeprefix("cut/")
+            with contextlib.suppress(FileNotFoundError):
+                status = os.stat(f"{self._stage}/{name}")  # noqa: PTH116  # str
+                note(key, status.st_size, status.st_mtime)
         for value in values(staged) if staged else ():
             note(*value)
         for prefix in ("blob/", "state/", "part/blob/"):
@@ -363,6 +358,15 @@ class Engine(keyvalue.Engine):
                 key = name.removeprefix("part/").rpartition("/")[0] if name.startswith("part/") else name
                 note(key, len(txn.get(name.encode()) or b""), 0)
         return (keyvalue.Stored(key, size, times[key]) for key, size in sizes.items())
+
+    def _files(self, environment: Environment) -> Iterator[str]:
+        """List what waits as files, and the data files of other stages."""
+        for folder, folders, names in os.walk(self._stage):
+            if environment.stage_name in folders:
+                folders.remove(environment.stage_name)
+            for name in names:
+                if not ("data.mdb" in names and name == "lock.mdb"):
+                    yield os.path.relpath(f"{folder}/{name}", self._stage)
 
     def stat(self) -> dict[str, int]:
         """Tell about the environment: bytes used and allowed, pages in use and free, entries, readers.
@@ -422,12 +426,6 @@ class Engine(keyvalue.Engine):
                     f"The LMDB store {self.place} is full, it may hold {environment.lmdb.info()['map_size']} bytes. "
                     "Raise its limit"
                 ) from error
-
-    @contextlib.contextmanager
-    def _staging(self) -> Iterator[Stage | None]:
-        """Use the stage of this boot, if there is one."""
-        with self._borrowed(create=True) as environment:
-            yield environment.stage(self.place) if environment else None
 
     def begin(self, environment: Environment, *, write: bool = False) -> lmdb.Transaction[memoryview]:
         """Begin a transaction."""
@@ -542,6 +540,8 @@ class _View:
 
     __slots__ = ("_engine", "_key", "_moment", "_value")
 
+    _value: AbstractContextManager[memoryview | None] | None
+
     def __init__(self, engine: Engine, key: str) -> None:
         self._engine, self._key = engine, key
 
@@ -554,12 +554,11 @@ class _View:
 
     def _enter(self, moment: _Moment) -> memoryview | None:
         found = moment.find(self._key)
-        self._value: AbstractContextManager[memoryview | None]
-        if found is None or moment.environment is None:
-            self._value = self._engine.elsewhere(moment, self._key)
-        else:
+        if found is not None and moment.environment is not None:
             self._value = Lent(moment.environment, found)
-        value = self._value.__enter__()
+        else:
+            self._value = self._engine.elsewhere(moment, self._key)
+        value = None if self._value is None else self._value.__enter__()
         moment.hold()
         self._moment = moment
         return value
@@ -568,7 +567,8 @@ class _View:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._value.__exit__(None, None, None)
+            if self._value is not None:
+                self._value.__exit__(None, None, None)
         finally:
             self._moment.leave()
 

@@ -34,7 +34,7 @@ READERS: Final = 2048
 _PAUSE: Final = 1.0
 #: Begins the key of a stamp.
 _STAMP: Final = b"stamp/"
-_stamp: Final = struct.Struct(">Q8s")
+_stamp: Final = struct.Struct(">QQ")
 
 
 class Value(NamedTuple):
@@ -119,7 +119,7 @@ class Stage:
                     if refused(txn):
                         return False
                     if self._used(txn) + size <= _ROOM:
-                        stamp = _stamp.pack(time.time_ns(), os.urandom(8))
+                        stamp = _stamp.pack(time.time_ns(), txn.id())
                         for key, value in values.items():
                             txn.put(key.encode(), value)
                             txn.put(_STAMP + key.encode(), stamp)
