@@ -57,7 +57,7 @@ def waiting(root: Path) -> int:
     stage = _environment._open[str(root.resolve())].stage(str(root.resolve()))
     assert stage is not None
     with stage.begin() as txn:
-        return len(list(_stage.values(txn)))
+        return len(list(_stage.waiting(txn)))
 
 
 @pytest.fixture
@@ -288,6 +288,41 @@ def test_what_is_staged_is_collected_when_it_is_old(
     with pytest.raises(modelkeep.MissingError):
         release.put(Tag(states=[sid]))
     assert release.put(Tag(states=[kept])).get(0) == b"kept"
+
+
+@pytest.mark.usefixtures("small_cut")
+def test_what_is_staged_is_not_collected_while_it_is_young(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    states = [os.urandom(size) for size in (100, 9_000, 50_000)]
+    sids = [release.dump(state) for state in states]
+    for _ in range(2):
+        assert release.registry.collect(dt.timedelta(hours=1)).items == ()
+    generation = release.put(Tag(states=sids))
+    assert [generation.get(index) for index in range(3)] == states
+
+
+def test_a_process_with_a_lower_limit_finds_what_others_committed_since_it_looked(
+    root: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_of(root, package, limit=2 << 20)
+    sid = release.dump(b"state")
+    take = (
+        "import sys, os, modelkeep, uuid; r = modelkeep.Directory(modelkeep.registry(provider='lmdb', "
+        "path=sys.argv[1])).get('digits').get('1.0'); "
+        "r.put(modelkeep.Tag(states=[uuid.UUID(sys.argv[2]), r.dump(os.urandom(3 << 20))])); r.dump(b'forgets')"
+    )
+    find = _engine._Moment.find
+    taken: list[str] = []
+
+    def slowly(moment: _engine._Moment, key: str) -> memoryview | None:
+        if key == f"state/digits/1/{sid}" and not taken:
+            taken.append(key)
+            subprocess.run([sys.executable, "-c", take, str(root), str(sid)], check=True)
+        return find(moment, key)
+
+    monkeypatch.setattr(_engine._Moment, "find", slowly)
+    assert release.put(Tag(states=[sid])).get(0) == b"state"
+    assert taken
 
 
 def test_the_stage_of_another_boot_is_collected_when_it_is_old(

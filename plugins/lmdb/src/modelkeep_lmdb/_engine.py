@@ -22,6 +22,7 @@ What is not needed is deleted in one write transaction, in which no `create` can
 from __future__ import annotations
 
 import contextlib
+import functools
 import mmap
 import os
 import shutil
@@ -39,7 +40,7 @@ import lmdb
 from modelkeep import CorruptedError, InvalidError, StorageError, keyvalue
 from modelkeep.backend import PREFIX, digest, lend
 from modelkeep_lmdb._environment import STAGE, Environment, Lent, borrow, give_back
-from modelkeep_lmdb._stage import LIMIT, Stage, Taken, delete, values
+from modelkeep_lmdb._stage import LIMIT, Stage, Taken, delete, waiting
 
 #: The largest value that is stored in one piece, in bytes.
 CUT: Final = 64 << 20
@@ -154,8 +155,9 @@ class Engine(keyvalue.Engine):
 
     def _put_staged(self, key: str, value: memoryview) -> None:
         with self._borrowed(create=True) as environment:
-            stage = environment.stage(self.place) if environment else None
-            if stage and stage.store({key: value}, self._sound, lambda _: False):
+            assert environment is not None, "it was made"
+            stage = environment.stage(self.place)
+            if stage and stage.store({key: value}, functools.partial(self._sound, environment), lambda _: False):
                 return
         self._put_file(key, value)
 
@@ -210,9 +212,9 @@ class Engine(keyvalue.Engine):
         with stage.begin() if stage else nullcontext() as staged:
             while pending and size < _PART:
                 need = pending.pop()
-                if stage and staged and (waiting := staged.get(need.encode())) is not None:
+                if stage and staged and (value := staged.get(need.encode())) is not None:
                     # written in this boot, so it is what was hashed
-                    size += self._move(txn, need, waiting, trusted=True)
+                    size += self._move(txn, need, value, trusted=True)
                     taken.append(stage.take(staged, need.encode()))
                 elif os.access(f"{self._stage}/{need}", os.F_OK):
                     with self._staged(need) as content:
@@ -252,8 +254,11 @@ class Engine(keyvalue.Engine):
                 waits = staged.get(key.encode()) is not None or os.access(f"{self._stage}/{key}", os.F_OK)
                 return waits or stored()
 
-            if stage and (created := stage.store({**blobs, key: memoryview(value)}, self._sound, exists)) is not None:
-                return created
+            if stage:
+                values = {**blobs, key: memoryview(value)}
+                created = stage.store(values, functools.partial(self._sound, environment), exists)
+                if created is not None:
+                    return created
             for blob, content in blobs.items():
                 self._put_file(blob, content)
             # one at a time, so that nobody stages it there while we do it here
@@ -270,10 +275,10 @@ class Engine(keyvalue.Engine):
                     return False
                 return True
 
-    def _sound(self, key: str) -> bool:
+    def _sound(self, environment: Environment, key: str) -> bool:
         """Tell whether the environment has a key, and its value is sound."""
-        with _Moment(self) as moment:
-            return _sound(key, moment.stored(key))
+        with self.begin(environment) as txn:
+            return _sound(key, txn.get(key.encode()))
 
     def _unstage(self, key: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -319,9 +324,10 @@ class Engine(keyvalue.Engine):
             stage = environment.stage(self.place)
             with stage.write() if stage else nullcontext() as staged:
                 if stage and staged:
-                    stage.forget_kept(staged, self._sound)
-                for name in self._files(environment):
-                    if self._sound(name):
+                    stage.forget_kept(staged, functools.partial(self._sound, environment))
+                # the mark of a value that is cut stays: it tells a time
+                for name in filter(_stageable, self._files(environment)):
+                    if self._sound(environment, name):
                         self._unstage(name)
                 for key in choose(self._sweepable(environment, txn, staged)):
                     if key.startswith(_FOLDER):
@@ -351,7 +357,7 @@ class Engine(keyvalue.Engine):
             with contextlib.suppress(FileNotFoundError):
                 status = os.stat(f"{self._stage}/{name}")  # noqa: PTH116  # str
                 note(key, status.st_size, status.st_mtime)
-        for value in values(staged) if staged else ():
+        for value in waiting(staged) if staged else ():
             note(*value)
         for prefix in ("blob/", "state/", "part/blob/"):
             for name in _range(txn, prefix):
@@ -507,7 +513,7 @@ class _Moment:
         if self.txn is None or self.environment is None:
             return None
         value = self.txn.get(key.encode())
-        if value is None and key.startswith(("blob/", "state/")):
+        if value is None and _stageable(key):
             if self._staged is None and (stage := self.environment.stage(self.engine.place)):
                 self._staged = stage.begin()
             if self._staged is not None:
@@ -520,10 +526,19 @@ class _Moment:
 
     def stored_since(self, key: str) -> memoryview | None:
         """Find a value in the environment that was put there since."""
-        if self.environment is None:
+        if self.txn is None or self.environment is None:
             return None
         if self._since is None:
-            self._since = self.engine.begin(self.environment)
+            try:
+                self._since = self.environment.lmdb.begin(buffers=True)
+            except (lmdb.MapResizedError, lmdb.ReadersFullError):
+                if self._holders > 1:
+                    raise
+                # while the map grows nothing may be open: the moment is a later one
+                self.txn.abort()
+                self.txn = None
+                self.txn = self.engine.begin(self.environment)
+                return self.txn.get(key.encode())
         return self._since.get(key.encode())
 
 
@@ -571,6 +586,11 @@ class _View:
                 self._value.__exit__(None, None, None)
         finally:
             self._moment.leave()
+
+
+def _stageable(key: str) -> bool:
+    """Tell whether a value of this kind may wait for its commit."""
+    return key.startswith(("blob/", "state/"))
 
 
 def _sound(key: str, value: memoryview | None) -> bool:

@@ -154,7 +154,7 @@ class Stage:
 
     def forget_kept(self, txn: lmdb.Transaction[memoryview], kept: Callable[[str], bool]) -> None:
         """Forget what the store has."""
-        for value in list(values(txn)):
+        for value in list(waiting(txn)):
             if kept(value.key):
                 delete(txn, value.key.encode())
 
@@ -163,7 +163,7 @@ class Stage:
         return (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * self._page
 
 
-def values(txn: lmdb.Transaction[memoryview]) -> Iterator[Value]:
+def waiting(txn: lmdb.Transaction[memoryview]) -> Iterator[Value]:
     """List the values that wait."""
     cursor = txn.cursor()
     if cursor.set_range(_STAMP):
