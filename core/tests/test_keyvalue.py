@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -114,6 +115,52 @@ def test_a_commit_names_what_has_to_be_durable_before_it(registry: keyvalue.Regi
     assert durable
     assert len(needs) == 1
     assert needs[0].startswith("blob/")
+
+
+def test_an_engine_may_store_a_state_and_its_record_at_once(engine: Dictionary, pack: Callable[..., Package]) -> None:
+    class Both(Dictionary):
+        def stage(self, blob: str, content: memoryview, key: str, value: bytes) -> bool:
+            if key in self.values:
+                return False
+            self.values |= {blob: bytes(content), key: value}
+            return True
+
+    both = Both()
+    registry = keyvalue.Registry(both)
+    registry.push(pack())
+    puts = list(both.puts)
+    registry.write(PROJECT, RELEASE, SID, b"state")
+    registry.write(PROJECT, RELEASE, SID, b"state")
+    with pytest.raises(ConflictError):
+        registry.write(PROJECT, RELEASE, SID, b"other")
+    assert both.puts == puts
+    registry.close(PROJECT, RELEASE, ONE, Tag(states=[SID]))
+    assert registry.read(PROJECT, RELEASE, ONE, SID) == b"state"
+
+
+def test_a_view_and_a_commit_read_as_of_one_moment_that_ends_before_the_caller_goes_on(
+    registry: keyvalue.Registry, engine: Dictionary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    @contextlib.contextmanager
+    def reading() -> Iterator[None]:
+        told.append("begin")
+        yield
+        told.append("end")
+
+    def get(key: str) -> bytes | None:
+        told.append(key.partition("/")[0])
+        return engine.values.get(key)
+
+    monkeypatch.setattr(engine, "reading", reading)
+    monkeypatch.setattr(engine, "get", get)
+    with registry.view(PROJECT, RELEASE, ONE, SID):
+        told.append("block")
+    assert told == ["begin", "generation", "blob", "end", "block"]
+    told.clear()
+    registry.close(PROJECT, RELEASE, Generation.Key(2), Tag(states=[SID]))
+    assert told == ["begin", "release", "state", "end"]
 
 
 def test_equal_bytes_are_stored_once(registry: keyvalue.Registry, engine: Dictionary) -> None:

@@ -46,6 +46,8 @@ def octets(data: Buffer) -> memoryview:
     Raises:
         InvalidError: It is no buffer, or one that is not contiguous.
     """
+    if type(data) is bytes:
+        return memoryview(data)
     # pickle is 2 ms of `import modelkeep`
     from pickle import PickleBuffer
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import logging
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from uuid import UUID
@@ -161,22 +160,10 @@ class GuardedRegistry(_Guard[Registry], Registry):
         with self._call("read", project=project, release=release, generation=generation, sid=_a(UUID, sid)):
             return self.inner.read(project, release, generation, sid)
 
-    @contextlib.contextmanager
-    def view(self, project: str, release: str | ReleaseKey, generation: int | str, sid: UUID) -> Iterator[memoryview]:
-        project, release, generation = ProjectKey(project), ReleaseKey(release), GenerationKey(generation)
-        keys = {"project": project, "release": release, "generation": generation, "sid": _a(UUID, sid)}
-        with self._call("read", **keys):
-            inner = self.inner.view(project, release, generation, sid)
-            view = inner.__enter__()
-        try:
-            yield view
-        except BaseException:
-            # what the caller's block raises passes as it is
-            with contextlib.suppress(Exception):
-                inner.__exit__(None, None, None)
-            raise
-        with self._call("leave view", **keys):
-            inner.__exit__(None, None, None)
+    def view(
+        self, project: str, release: str | ReleaseKey, generation: int | str, sid: UUID
+    ) -> AbstractContextManager[memoryview]:
+        return _View(self, ProjectKey(project), ReleaseKey(release), GenerationKey(generation), _a(UUID, sid))
 
     def open(self, project: str, release: str | ReleaseKey, generation: int | str) -> Tag:
         project, release, generation = ProjectKey(project), ReleaseKey(release), GenerationKey(generation)
@@ -226,6 +213,37 @@ class GuardedRegistry(_Guard[Registry], Registry):
             raise InvalidError(f"The age from which on states are collected is 0 or more, not {older_than}")
         with self._call("collect", dry_run=_a(bool, dry_run)):
             return self.inner.collect(older_than, dry_run=dry_run)
+
+
+class _View:
+    """A view of a registry for the length of a block.
+
+    Not a generator, which costs more than the rest of it.
+    """
+
+    __slots__ = ("_guard", "_keys", "_view")
+
+    def __init__(
+        self, guard: GuardedRegistry, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID
+    ) -> None:
+        self._guard = guard
+        self._keys: dict[str, Any] = {"project": project, "release": release, "generation": generation, "sid": sid}
+
+    def __enter__(self) -> memoryview:
+        with _Call(self._guard, "read", self._keys):
+            self._view = self._guard.inner.view(*self._keys.values())
+            return self._view.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._view.__exit__(None, None, None)
+        except BaseException as failure:
+            # what the caller's block raised passes as it is
+            if error is None or not isinstance(failure, Exception):
+                with _Call(self._guard, "leave view", self._keys):
+                    raise
 
 
 class GuardedInventory(_Guard[Inventory], Inventory):

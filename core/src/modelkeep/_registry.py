@@ -178,13 +178,16 @@ class Registry(ABC):
         """
         return self._viewing(project, release, generation, sid)
 
-    @contextlib.contextmanager
     def _viewing(
         self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID
-    ) -> Iterator[memoryview]:
-        if sid not in self.open(project, release, generation).states:
-            raise MissingError(f"{self!r}: generation {project}/{release}/{generation} names no state {sid}")
-        yield memoryview(self.read(project, release, generation, sid))
+    ) -> AbstractContextManager[memoryview]:
+        @contextlib.contextmanager
+        def read() -> Iterator[memoryview]:
+            if sid not in self.open(project, release, generation).states:
+                raise MissingError(f"{self!r}: generation {project}/{release}/{generation} names no state {sid}")
+            yield memoryview(self.read(project, release, generation, sid))
+
+        return read()
 
     @abstractmethod
     def open(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> Tag:

@@ -17,6 +17,8 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
 def _text(text: str) -> str:
+    if not _ESCAPED.search(text):
+        return f'"{text}"'
     return '"' + _ESCAPED.sub(lambda hit: _SHORT.get(hit[0]) or f"\\u{ord(hit[0]):04x}", text) + '"'
 
 

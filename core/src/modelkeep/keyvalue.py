@@ -34,6 +34,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -41,7 +42,7 @@ import modelkeep
 from modelkeep import _content
 from modelkeep._collected import Collected
 from modelkeep._descriptor import Descriptor
-from modelkeep._digest import PREFIX, digest, lend, octets
+from modelkeep._digest import PREFIX, digest, octets
 from modelkeep._errors import ConflictError, CorruptedError, InvalidError, MissingError, UnsupportedError
 from modelkeep._inventory import Inventory as _Inventory
 from modelkeep._key import AliasKey, ApplicationKey, GenerationKey, ProjectKey, ReleaseKey
@@ -115,6 +116,14 @@ class Engine(ABC):
         value = self.get(key)
         return contextlib.nullcontext(None if value is None else memoryview(value))
 
+    def reading(self) -> AbstractContextManager[object]:
+        """Read as of one moment: what this thread gets, views and lists for the length of a block.
+
+        A view that is entered there may be left after it. Engines that find some values more cheaply together than one
+        by one override this.
+        """
+        return contextlib.nullcontext()
+
     @abstractmethod
     def put(self, key: str, value: memoryview) -> None:
         """Store a blob. An equal one may be there, or a damaged one, which is replaced.
@@ -135,6 +144,15 @@ class Engine(ABC):
         Returns:
             False if the key exists; nothing was changed then.
         """
+
+    def stage(self, blob: str, content: memoryview, key: str, value: bytes) -> bool:
+        """Put a blob and create a record that needs it and is not durable; engines that do both at once override this.
+
+        Returns:
+            False if the record exists.
+        """
+        self.put(blob, content)
+        return self.create(key, value, needs=[blob], durable=False)
 
     @abstractmethod
     def replace(self, key: str, value: bytes) -> None:
@@ -279,7 +297,8 @@ class Registry(_Store, _Registry):
         return sorted(self._numbers(self._released(project, release)))
 
     def latest(self, project: ProjectKey, release: ReleaseKey) -> GenerationKey | None:
-        return self._last(self._released(project, release))
+        with self._engine.reading():
+            return self._last(self._released(project, release))
 
     def _numbers(self, prefix: str) -> Iterator[GenerationKey]:
         return (number for key in self._keys(prefix) if (number := _number(key)))
@@ -354,7 +373,7 @@ class Registry(_Store, _Registry):
             raise MissingError(f"{self!r} has no release {project}/{release}; push its package first")
 
         def fill(path: Path) -> None:
-            with self._verified(record["blob"], f"the package of {project}/{release}") as content:
+            with _Verified(self, lambda: record["blob"], f"the package of {project}/{release}") as content:
                 if not record["folder"]:
                     path.write_bytes(content)
                     return
@@ -366,44 +385,56 @@ class Registry(_Store, _Registry):
         return Package.receive(fill)
 
     def write(self, project: ProjectKey, release: ReleaseKey, sid: UUID, state: Buffer) -> None:
-        self._released(project, release)
         state = octets(state)
         name = digest(state)
+        blob = _blob(name)
         key = f"state/{project}/{release.canonical}/{sid}"
-        known = self._record(key, "record", project, release, sid)
-        if known is None or known["digest"] == name:
+        with self._engine.reading():
+            self._released(project, release)
+            known = self._record(key, "record", project, release, sid)
             # when it is known, too: what is not committed yet may have been lost
-            self._keep(name, state)
-            if known is not None or self._engine.create(
-                key, _dump(key, digest=name, size=len(state)), needs=[_blob(name)], durable=False
+            kept = (known is None or known["digest"] == name) and self._kept(name)
+        if known is None:
+            record = _dump(key, digest=name, size=len(state))
+            if (
+                self._engine.create(key, record, needs=[blob], durable=False)
+                if kept
+                else self._engine.stage(blob, state, key, record)
             ):
                 return
             known = self._record(key, "record", project, release, sid)
-        if known is None:
-            # what another writer of the id had created was collected before we saw it
-            self.write(project, release, sid, state)
-        elif known["digest"] != name:
+            if known is None:
+                # what another writer of the id had created was collected before we saw it
+                self.write(project, release, sid, state)
+                return
+        elif known["digest"] == name and not kept:
+            self._engine.put(blob, state)
+        if known["digest"] != name:
             raise ConflictError(
                 f"{self!r}: state {sid} of {project}/{release} has other bytes already; write under a new id"
             )
 
     def read(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID) -> bytes:
-        state = self._states(project, release, generation).get(str(sid))
-        if state is None:
-            return b""
-        content = self._engine.get(_blob(state[0]))
+        with self._engine.reading():
+            state = self._states(project, release, generation).get(str(sid))
+            if state is None:
+                return b""
+            content = self._engine.get(_blob(state[0]))
         self._verify(content, state[0], f"state {sid} of {project}/{release}/{generation}")
         return content or b""
 
-    @contextlib.contextmanager
     def _viewing(
         self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID
-    ) -> Iterator[memoryview]:
-        state = self._states(project, release, generation).get(str(sid))
-        if state is None:
-            raise MissingError(f"{self!r}: generation {project}/{release}/{generation} names no state {sid}")
-        with self._verified(state[0], f"state {sid} of {project}/{release}/{generation}") as content:
-            yield content
+    ) -> AbstractContextManager[memoryview]:
+        text = str(sid)
+
+        def name() -> str:
+            state = self._states(project, release, generation).get(text)
+            if state is None:
+                raise MissingError(f"{self!r}: generation {project}/{release}/{generation} names no state {sid}")
+            return state[0]
+
+        return _Verified(self, name, f"state {text} of {project}/{release}/{generation}")
 
     def open(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey) -> Tag:
         return Tag.loads(self._generation(project, release, generation)["tag"])
@@ -423,19 +454,20 @@ class Registry(_Store, _Registry):
         return record
 
     def close(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, tag: Tag) -> None:
-        self._released(project, release)
         key = _numbered(project, release, generation)
         needs: list[str] = []
         states: dict[str, tuple[str, int]] = {}
-        for sid in tag.states:
-            name = f"state/{project}/{release.canonical}/{sid}"
-            state = self._record(name, "record", project, release, sid)
-            if state is None:
-                raise MissingError(
-                    f"{self!r}: state {sid} of {project}/{release} was never written; write it, then close"
-                )
-            states[str(sid)] = state["digest"], state["size"]
-            needs += name, _blob(state["digest"])
+        with self._engine.reading():
+            self._released(project, release)
+            for sid in tag.states:
+                name = f"state/{project}/{release.canonical}/{sid}"
+                state = self._record(name, "record", project, release, sid)
+                if state is None:
+                    raise MissingError(
+                        f"{self!r}: state {sid} of {project}/{release} was never written; write it, then close"
+                    )
+                states[str(sid)] = state["digest"], state["size"]
+                needs += name, _blob(state["digest"])
         if not self._engine.create(key, _dump(key, tag=tag.dumps(), states=states), needs=needs):
             if _removed(self._engine.get(key)):
                 raise self._gone(f"{project}/{release}/{generation}", "number")
@@ -572,17 +604,13 @@ class Registry(_Store, _Registry):
 
     def _keep(self, name: str, content: memoryview) -> None:
         """Store bytes under their digest, unless they are there and sound."""
-        with self._engine.view(_blob(name)) as kept:
-            sound = self._sound(kept, name)
-        if not sound:
+        if not self._kept(name):
             self._engine.put(_blob(name), content)
 
-    @contextlib.contextmanager
-    def _verified(self, name: str, what: str) -> Iterator[memoryview]:
-        with self._engine.view(_blob(name)) as content:
-            self._verify(content, name, what)
-            with lend(content or b"") as view:
-                yield view
+    def _kept(self, name: str) -> bool:
+        """Tell whether the bytes of a digest are there and sound."""
+        with self._engine.view(_blob(name)) as kept:
+            return self._sound(kept, name)
 
     def _verify(self, content: bytes | memoryview | None, name: str, what: str) -> None:
         if not self._sound(content, name):
@@ -593,6 +621,48 @@ class Registry(_Store, _Registry):
         if content is None:
             return False
         return (self._engine.verifies and len(content) > 0) or digest(content) == name
+
+
+class _Verified:
+    """The bytes of a digest for the length of a block.
+
+    Not a generator, which would cost as much as to find them.
+    """
+
+    __slots__ = ("_content", "_lent", "_name", "_registry", "_what")
+
+    def __init__(self, registry: Registry, name: Callable[[], str], what: str) -> None:
+        """Say what to look at.
+
+        Args:
+            registry: The registry.
+            name: Finds the digest.
+            what: What it is of, for the message.
+        """
+        self._registry, self._name, self._what = registry, name, what
+
+    def __enter__(self) -> memoryview:
+        registry = self._registry
+        engine = registry._engine  # noqa: SLF001  # one module
+        with engine.reading():
+            name = self._name()
+            self._content = engine.view(_blob(name))
+            content = self._content.__enter__()
+            try:
+                registry._verify(content, name, self._what)  # noqa: SLF001  # one module
+            except BaseException:
+                self._content.__exit__(None, None, None)
+                raise
+            self._lent = memoryview(content or b"").toreadonly()
+            return self._lent
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # what the caller made of the view, an array say, keeps the memory alive beyond that; it is not an error
+        with contextlib.suppress(BufferError):
+            self._lent.release()
+        self._content.__exit__(kind, error, trace)
 
 
 class Inventory(_Store, _Inventory):

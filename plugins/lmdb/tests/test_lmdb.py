@@ -1,5 +1,6 @@
 """What only the LMDB backend has; the contract is tested by test_conformance.py."""
 
+import datetime as dt
 import os
 import pickle
 import random
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ import pytest
 import modelkeep
 from modelkeep import Manifest, Package, StorageError, Tag
 from modelkeep.backend import PREFIX, digest
-from modelkeep_lmdb import __main__, _engine, _environment
+from modelkeep_lmdb import __main__, _engine, _environment, _stage
 
 PROJECT = "digits"
 
@@ -47,6 +48,25 @@ def release_of(root: Path, package: Package | None = None, **options: object) ->
 def address(view: memoryview) -> int:
     """Where in memory a view begins."""
     return int(np.frombuffer(view, np.uint8).__array_interface__["data"][0])
+
+
+def files(root: Path) -> list[Path]:
+    """What waits as files."""
+    return [path for path in (root / "stage").rglob("*") if path.is_file() and not path.name.endswith(".mdb")]
+
+
+def waiting(root: Path) -> int:
+    """How many values wait in the stage of this boot."""
+    stage = _environment._open[str(root.resolve())].stage(str(root.resolve()))
+    assert stage is not None
+    with stage.begin() as txn:
+        return len(list(_stage.waiting(txn)))
+
+
+@pytest.fixture
+def as_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all that is staged wait as files."""
+    monkeypatch.setattr(_environment, "boot", str)
 
 
 def in_child(work: Callable[[], object]) -> int:
@@ -82,7 +102,7 @@ def test_registry_and_inventory_share_one_environment(root: Path, package: Packa
     inventory = modelkeep.inventory(provider="lmdb", path=str(root))
     inventory.put(modelkeep.Descriptor.Handle(module))
     assert inventory.list() == ("app",)
-    assert list(_environment._open).count(root.resolve()) == 1
+    assert list(_environment._open).count(str(root.resolve())) == 1
 
 
 def test_a_staged_state_is_no_commit_and_leaves_the_stage_with_it(root: Path, package: Package) -> None:
@@ -90,19 +110,24 @@ def test_a_staged_state_is_no_commit_and_leaves_the_stage_with_it(root: Path, pa
     before = (root / "data.mdb").read_bytes()
     sids = [release.dump(os.urandom(1000)) for _ in range(10)]
     assert (root / "data.mdb").read_bytes() == before
+    assert waiting(root) == 20
     release.put(Tag(states=sids))
-    assert not [path for path in (root / "stage").rglob("*") if path.is_file()]
+    # what was taken is forgotten by the next one
+    release.dump(b"another")
+    assert waiting(root) == 2
+    assert files(root) == []
 
 
 def test_ten_states_are_one_transaction(root: Path, package: Package) -> None:
     release = release_of(root, package)
     sids = [release.dump(os.urandom(1000)) for _ in range(10)]
-    environment = _environment._open[root.resolve()].lmdb
+    environment = _environment._open[str(root.resolve())].lmdb
     before = environment.info()["last_txnid"]
     release.put(Tag(states=sids))
     assert environment.info()["last_txnid"] == before + 1
 
 
+@pytest.mark.usefixtures("as_files")
 def test_a_staged_state_that_power_loss_tore_is_noticed_and_can_be_written_again(root: Path, package: Package) -> None:
     release = release_of(root, package)
     sid, state = uuid4(), os.urandom(5000)
@@ -123,6 +148,240 @@ def test_a_state_id_stays_taken_while_it_moves_from_stage_to_environment(root: P
     release.put(Tag(states=(sid,)))
     with pytest.raises(modelkeep.ConflictError):
         registry.write(release.project, release.key, sid, b"second")
+
+
+@pytest.mark.usefixtures("as_files")
+def test_without_the_id_of_a_boot_all_is_staged_as_files(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    sids = [release.dump(os.urandom(1000)) for _ in range(3)]
+    assert len(files(root)) == 6
+    assert len(release.put(Tag(states=sids)).get(0)) == 1000
+    assert files(root) == []
+
+
+def boot_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it be another boot, for who opens the store next."""
+    monkeypatch.setattr(_environment, "boot", lambda: "another")
+    _environment._open.pop(str(root.resolve())).close()
+
+
+def test_what_was_staged_in_another_boot_has_to_be_written_again(
+    root: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_of(root, package)
+    sid = release.dump(b"staged")
+    (torn,) = (root / "stage").glob("*/data.mdb")
+    torn.write_bytes(torn.read_bytes()[:5000])
+    boot_again(root, monkeypatch)
+    with pytest.raises(modelkeep.MissingError, match="write it, then close"):
+        release.put(Tag(states=[sid]))
+    release.registry.write(release.project, release.key, sid, b"other")
+    assert release.put(Tag(states=[sid])).get(0) == b"other"
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_what_was_staged_as_a_file_in_another_boot_is_verified(
+    root: Path, package: Package, monkeypatch: pytest.MonkeyPatch, torn: bool
+) -> None:
+    release = release_of(root, package)
+    with monkeypatch.context() as patch:
+        patch.setattr(_stage, "LIMIT", 0)
+        sid = release.dump(b"staged " * 1000)
+    (blob,) = (root / "stage" / "blob").iterdir()
+    boot_again(root, monkeypatch)
+    if not torn:
+        assert release.put(Tag(states=[sid])).get(0) == b"staged " * 1000
+        return
+    blob.write_bytes(b"staged " * 500 + b"\0" * 3500)
+    with pytest.raises(modelkeep.CorruptedError, match="Write it again"):
+        release.put(Tag(states=[sid]))
+    assert release.list() == ()
+
+
+def test_a_copy_of_a_store_does_not_trust_the_stage_that_was_copied_with_it(
+    root: Path, package: Package, tmp_path: Path
+) -> None:
+    release = release_of(root, package)
+    sid = release.dump(b"staged")
+    shutil.copytree(root, tmp_path / "copy")
+    with pytest.raises(modelkeep.MissingError):
+        release_of(tmp_path / "copy").put(Tag(states=[sid]))
+    root.rename(tmp_path / "moved")
+    assert release_of(tmp_path / "moved").put(Tag(states=[sid])).get(0) == b"staged"
+
+
+def test_a_full_stage_is_cleared_of_what_was_taken_and_then_files_are_made(
+    root: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_stage, "_ROOM", 300_000)
+    monkeypatch.setattr(_stage, "_PAUSE", 0.0)
+    release = release_of(root, package)
+    taken = uuid4()
+
+    def kill() -> None:
+        release.registry.write(release.project, release.key, taken, os.urandom(200_000))
+        release.put(Tag(states=[taken]))
+        os._exit(0)
+
+    assert in_child(kill) == 0
+    sids, states = [], [os.urandom(200_000) for _ in range(3)]
+    sids.append(release.dump(states[0]))
+    assert files(root) == []
+    sids += [release.dump(states[1]), release.dump(states[2])]
+    assert len(files(root)) == 4
+    for sid in sids:
+        with pytest.raises(modelkeep.ConflictError):
+            release.registry.write(release.project, release.key, sid, b"other")
+    generation = release.put(Tag(states=sids))
+    assert [generation.get(index) for index in range(3)] == states
+    assert files(root) == []
+
+
+def test_an_id_that_waits_as_a_file_is_taken_when_there_is_room_again(
+    root: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_of(root, package)
+    with monkeypatch.context() as patch:
+        patch.setattr(_stage, "_ROOM", 0)
+        sid = release.dump(b"first")
+    with pytest.raises(modelkeep.ConflictError):
+        release.registry.write(release.project, release.key, sid, b"second")
+    assert release.put(Tag(states=[sid])).get(0) == b"first"
+
+
+def test_a_stage_that_somebody_removed_is_made_again(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    lost = release.dump(b"lost")
+    shutil.rmtree(root / "stage")
+    with pytest.raises(modelkeep.MissingError):
+        release.put(Tag(states=[lost]))
+    assert release.put(Tag(states=[release.dump(b"kept")])).get(0) == b"kept"
+
+
+def test_what_was_taken_is_not_forgotten_in_place_of_what_was_written_since(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    sid = release.dump(b"state")
+    generation = release.put(Tag(states=[sid]))
+    generation.remove()
+    again = (
+        "import datetime, sys, modelkeep, uuid; r = modelkeep.registry(provider='lmdb', path=sys.argv[1]); "
+        "print(len(r.collect(datetime.timedelta(0)).items)); "
+        "r.write('digits', '1.0', uuid.UUID(sys.argv[2]), b'state')"
+    )
+    command = [sys.executable, "-c", again, str(root), str(sid)]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "2\n"
+    # this process forgets what its commit took
+    other = release.dump(b"other")
+    generation = release.put(Tag(states=[sid, other]))
+    assert [generation.get(0), generation.get(1)] == [b"state", b"other"]
+
+
+def test_what_is_staged_is_collected_when_it_is_old(
+    root: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_of(root, package)
+    sid = release.dump(b"staged")
+    hour = dt.timedelta(hours=1)
+    assert release.registry.collect(hour).items == ()
+    now, now_ns = time.time, time.time_ns
+    monkeypatch.setattr(time, "time", lambda: now() + 7200)
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() + 7200 * 10**9)
+    kept = release.dump(b"kept")
+    assert f"state/digits/1/{sid}" in release.registry.collect(hour).items
+    with pytest.raises(modelkeep.MissingError):
+        release.put(Tag(states=[sid]))
+    assert release.put(Tag(states=[kept])).get(0) == b"kept"
+
+
+@pytest.mark.usefixtures("small_cut")
+def test_what_is_staged_is_not_collected_while_it_is_young(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    states = [os.urandom(size) for size in (100, 9_000, 50_000)]
+    sids = [release.dump(state) for state in states]
+    for _ in range(2):
+        assert release.registry.collect(dt.timedelta(hours=1)).items == ()
+    generation = release.put(Tag(states=sids))
+    assert [generation.get(index) for index in range(3)] == states
+
+
+def test_a_process_with_a_lower_limit_finds_what_others_committed_since_it_looked(
+    root: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_of(root, package, limit=2 << 20)
+    sid = release.dump(b"state")
+    take = (
+        "import sys, os, modelkeep, uuid; r = modelkeep.Directory(modelkeep.registry(provider='lmdb', "
+        "path=sys.argv[1])).get('digits').get('1.0'); "
+        "r.put(modelkeep.Tag(states=[uuid.UUID(sys.argv[2]), r.dump(os.urandom(3 << 20))])); r.dump(b'forgets')"
+    )
+    find = _engine._Moment.find
+    taken: list[str] = []
+
+    def slowly(moment: _engine._Moment, key: str) -> memoryview | None:
+        if key == f"state/digits/1/{sid}" and not taken:
+            taken.append(key)
+            subprocess.run([sys.executable, "-c", take, str(root), str(sid)], check=True)
+        return find(moment, key)
+
+    monkeypatch.setattr(_engine._Moment, "find", slowly)
+    assert release.put(Tag(states=[sid])).get(0) == b"state"
+    assert taken
+
+
+def test_the_stage_of_another_boot_is_collected_when_it_is_old(
+    root: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = release_of(root, package)
+    release.dump(b"staged")
+    (stage,) = (root / "stage").iterdir()
+    boot_again(root, monkeypatch)
+    sid = release.dump(b"kept")
+    registry = release.registry
+    assert registry.collect(dt.timedelta(hours=1)).items == ()
+    old = time.time() - 7200
+    os.utime(stage / "data.mdb", (old, old))
+    os.utime(stage / "lock.mdb", (old, old))
+    found = registry.collect(dt.timedelta(hours=1), dry_run=True)
+    assert found.items == (f"stage/{stage.name}",)
+    assert found.size > 0
+    assert stage.exists()
+    assert registry.collect(dt.timedelta(hours=1)) == found
+    assert not stage.exists()
+    assert release.put(Tag(states=[sid])).get(0) == b"kept"
+
+
+def test_a_state_that_was_staged_before_a_fork_is_committed_by_either_side(root: Path, package: Package) -> None:
+    release = release_of(root, package)
+    sids = [release.dump(b"one"), release.dump(b"two")]
+    assert in_child(lambda: release.put(Tag(states=sids[:1]))) == 0
+    assert release.put(Tag(states=sids)).get(1) == b"two"
+    assert release.get(1).get(0) == b"one"
+
+
+DUMPS = """
+import os, sys, modelkeep
+release = modelkeep.Directory(modelkeep.registry(provider="lmdb", path=sys.argv[1])).get("digits").get("1.0")
+while True:
+    print(release.dump(os.urandom(int(sys.argv[2]))), flush=True)
+"""
+
+
+@pytest.mark.parametrize("size", [100, 300_000])
+def test_a_kill_at_a_random_time_loses_nothing_that_was_staged(root: Path, package: Package, size: int) -> None:
+    release = release_of(root, package)
+    chance = random.Random(size)
+    for number in range(6):
+        command = [sys.executable, "-c", DUMPS, str(root), str(size)]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        sids = [UUID(child.stdout.readline().strip()) for _ in range(chance.randrange(1, 20))]
+        child.kill()
+        sids += [UUID(line) for line in child.stdout.read().splitlines() if len(line) == 36]
+        child.wait()
+        child.stdout.close()
+        generation = release.put(Tag(states=sids))
+        assert generation.key == number + 1
+        assert {len(generation.get(index)) for index in range(len(sids))} == {size}
 
 
 @pytest.fixture
@@ -146,7 +405,7 @@ def test_large_values_are_cut_and_joined(root: Path, package: Package, size: int
 def test_a_lost_part_of_a_large_value_is_noticed(root: Path, package: Package) -> None:
     release = release_of(root, package)
     generation = release.put(Tag(states=[release.dump(os.urandom(50_000))]))
-    environment = _environment._open[root.resolve()].lmdb
+    environment = _environment._open[str(root.resolve())].lmdb
     with environment.begin(write=True) as txn:
         cursor = txn.cursor()
         assert cursor.set_range(b"part/")
@@ -285,7 +544,7 @@ def test_slots_of_killed_readers_are_cleared(root: Path, package: Package) -> No
     in_child(lambda: None)  # closes the environment, so that the next use opens it
     release = release_of(root)
     release.list()
-    assert _environment._open[root.resolve()].lmdb.reader_check() == 0
+    assert _environment._open[str(root.resolve())].lmdb.reader_check() == 0
 
 
 COMMITS = """
@@ -390,13 +649,14 @@ def aged(path: Path, seconds: float) -> None:
 
 def keys_of(root: Path) -> list[str]:
     """What the environment has."""
-    with _engine.Engine(root, limit=None, sync=True)._reading() as txn:
-        assert txn is not None
-        return [bytes(key).decode() for key in txn.cursor().iternext(keys=True, values=False)]
+    with _engine.Engine(root, limit=None, sync=True)._now() as moment:
+        assert moment.txn is not None
+        return _engine._range(moment.txn, "")
 
 
 def staged_of(root: Path) -> list[Path]:
-    return [path for path in (root / "stage").rglob("*") if path.is_file()]
+    """What waits as files."""
+    return [path for path in (root / "stage").rglob("*") if path.is_file() and path.suffix != ".mdb"]
 
 
 @pytest.mark.usefixtures("small_cut")
@@ -454,19 +714,19 @@ def test_a_large_value_that_is_being_written_is_left_alone(
     state = os.urandom(50_000)
     engine = _engine.Engine(root, limit=None, sync=True)
     key = f"blob/{digest(state).removeprefix(PREFIX)}"
-    engine._put_staged(f"cut/{key}", memoryview(b""))
-    with engine._writing() as txn:
-        txn.put(_engine._part(key, 0), state[:3000])
+    engine._put_file(f"cut/{key}", memoryview(b""))
+    with engine._writing() as (_, txn):
+        txn.put(_engine._part(key, 0).encode(), state[:3000])
     aged(root / "stage" / "cut" / key, 9999)
     assert other.registry.collect(timedelta(hours=1), dry_run=True).items == (key,)
-    put, found = _engine.Engine._put_staged, []
+    put, found = _engine.Engine._put_file, []
 
     def beside(engine: _engine.Engine, key: str, value: memoryview) -> None:
         put(engine, key, value)
         found.append(other.registry.collect(timedelta(hours=1)).items)
 
     with monkeypatch.context() as patched:
-        patched.setattr(_engine.Engine, "_put_staged", beside)
+        patched.setattr(_engine.Engine, "_put_file", beside)
         sid = release.dump(state)
     assert found == [(), ()]
     assert release.put(Tag(states=[sid])).get(0) == state
@@ -494,6 +754,7 @@ def test_a_file_that_is_half_written_is_left_alone_for_an_hour(root: Path, packa
     release = release_of(root, package)
     release.dump(b"waits")
     half = root / "stage" / "blob" / f".{uuid4().hex}"
+    half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
     aged(half, 3500)
     release.registry.collect(timedelta(0))
@@ -508,6 +769,7 @@ def test_a_stage_that_can_not_be_listed_stops_a_collection(
     root: Path, package: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or what waits there would lose the bytes that it names."""
+    monkeypatch.setattr(_stage, "LIMIT", 0)
     release = release_of(root, package)
     release.put(Tag(states=[release.dump(b"same")])).remove()
     sid = release.dump(b"same")

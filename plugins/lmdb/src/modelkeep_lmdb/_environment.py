@@ -10,11 +10,10 @@ reused before the transaction ends.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from pickle import PickleBuffer
 from typing import Final
@@ -22,13 +21,15 @@ from typing import Final
 import lmdb
 
 from modelkeep import InvalidError, StorageError
+from modelkeep.backend import boot
+from modelkeep_lmdb._stage import READERS, Stage, identity
 
 #: The map that is asked for: address space, not memory and not disk.
 _MAP: Final = 1 << 40
 #: Below this a map is too small to be of use.
 _LEAST: Final = 1 << 20
-#: How many read transactions may be open at once, over all processes.
-_READERS: Final = 2048
+#: The folder of what waits for its commit, in that of the store.
+STAGE: Final = "stage"
 #: File systems over which the locks of LMDB do not hold.
 _REMOTE: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.s3fs", "lustre"}
@@ -37,37 +38,52 @@ _REMOTE: Final = frozenset(
 #: For how long a fork waits for the calls of other threads to end, in seconds.
 _PATIENCE: Final = 5.0
 
-_open: Final[dict[Path, Environment]] = {}
+_open: Final[dict[str, Environment]] = {}
 #: Environments that a parent had open while it forked: not to be used, nor to be opened a second time.
-_inherited: Final[dict[Path, Environment]] = {}
-#: Guards all of the above, and the counts of the environments.
-_gate = threading.Condition()
+_inherited: Final[dict[str, Environment]] = {}
+#: Guards all of the above, and the users of the environments.
+_lock = threading.RLock()
+#: Told when a user has left, if somebody waits for that.
+_left = threading.Condition(_lock)
+_waiting = 0
 
 
 def _before_fork() -> None:
-    _gate.acquire()
+    _lock.acquire()
     # calls of other threads end soon; a view of this one can not end while we wait for it
     me = threading.get_ident()
-    _gate.wait_for(lambda: not any(known.busy(besides=me) for known in _open.values()), _PATIENCE)
+    _wait_for(lambda: not any(known.busy(besides=me) for known in _open.values()))
     for path, known in list(_open.items()):
         if not known.busy() and not known.kept:
             # closing twice does nothing: a moved folder has it by two paths
-            known.lmdb.close()
+            known.close()
             del _open[path]
 
 
 def _after_fork_in_parent() -> None:
-    _gate.release()
+    _lock.release()
 
 
 def _after_fork_in_child() -> None:
-    global _gate  # noqa: PLW0603  # other threads of the parent may wait for it
-    _gate = threading.Condition()
+    global _lock, _left, _waiting  # noqa: PLW0603  # other threads of the parent may wait for it
+    _lock = threading.RLock()
+    _left = threading.Condition(_lock)
+    _waiting = 0
     _inherited.update(_open)
     _open.clear()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+
+
+def _wait_for(true: Callable[[], bool]) -> bool:
+    """Wait until users have left, or patience is lost; the caller holds the lock."""
+    global _waiting  # noqa: PLW0603  # those who leave need not tell it when nobody waits
+    _waiting += 1
+    try:
+        return _left.wait_for(true, _PATIENCE)
+    finally:
+        _waiting -= 1
 
 
 class Environment:
@@ -81,37 +97,47 @@ class Environment:
         identity: Device and number of the data file.
         users: The threads that use it at the moment, once for each call and open view.
         kept: Whether somebody kept memory of a view beyond its block.
+        stage_name: The name of the folder of its stage of this boot; None if the kernel tells no boot.
     """
 
-    def __init__(self, path: Path, limit: int | None, *, sync: bool) -> None:
+    def __init__(self, path: str, limit: int | None, *, sync: bool) -> None:
         self.limit, self.sync = limit, sync
-        self.readonly = not _writable(path)
+        self.readonly = not _writable(Path(path))
         self.lmdb = self._opened(path, limit or _MAP)
-        self.identity = _identity(path)
+        self.identity = identity(f"{path}/data.mdb")
         self.users: list[int] = []
         self.kept = False
+        self.stage_name = f"{boot()}-{self.identity[0]:x}-{self.identity[1]:x}" if boot() and self.identity else None
+        self._stage: Stage | None = None
         if not self.readonly:
             self.lmdb.reader_check()
+
+    def stage(self, path: str) -> Stage | None:
+        """Give the stage of this boot, of the store in a folder; None if there can be none."""
+        if self.readonly or not self.stage_name:
+            return None
+        folder = f"{path}/{STAGE}/{self.stage_name}"
+        if self._stage is None or self._stage.identity != identity(f"{folder}/data.mdb"):
+            with _lock:
+                if self._stage is None or self._stage.identity != identity(f"{folder}/data.mdb"):
+                    # if somebody removed it, who still uses it keeps it open
+                    self._stage = None
+                    self._stage = Stage(folder)
+        return self._stage
+
+    def close(self) -> None:
+        """Close it; nobody uses it."""
+        self.lmdb.close()
+        if self._stage is not None:
+            self._stage.lmdb.close()
+
+    def has(self, limit: int | None, *, sync: bool) -> bool:
+        """Whether it was opened with these options; any limit will do for who asks for none."""
+        return self.sync == sync and (limit is None or limit == self.limit)
 
     def busy(self, *, besides: int | None = None) -> bool:
         """Whether a thread uses it, another one than the given."""
         return any(user != besides for user in self.users)
-
-    @contextlib.contextmanager
-    def lend(self, value: memoryview) -> Iterator[memoryview]:
-        """Show memory of the map for the length of a block; who keeps it keeps the environment open."""
-        # slices of a memoryview don't count as exports of it; through another exporter they do
-        exporter = PickleBuffer(value)
-        view = memoryview(exporter)
-        try:
-            yield view
-        finally:
-            try:
-                view.release()
-                exporter.release()
-                value.release()
-            except BufferError:
-                self.kept = True
 
     def grow(self) -> None:
         """Map what another process with a higher limit has added; the caller uses the environment once.
@@ -119,18 +145,18 @@ class Environment:
         Raises:
             StorageError: A view is open, whose memory would be gone.
         """
-        with _gate:
-            if not _gate.wait_for(lambda: len(self.users) == 1, _PATIENCE) or self.kept:
+        with _lock:
+            if not _wait_for(lambda: len(self.users) == 1) or self.kept:
                 raise StorageError(
                     f"The LMDB store {self.lmdb.path()} has grown beyond the limit of this process while a view is "
                     "open: leave the view, or use the same limit in all processes"
                 )
             self.lmdb.set_mapsize(0)
 
-    def _opened(self, path: Path, size: int) -> lmdb.Environment:
+    def _opened(self, path: str, size: int) -> lmdb.Environment:
         try:
             return lmdb.open(
-                str(path),
+                path,
                 map_size=max(size, _LEAST),
                 metasync=self.sync,
                 readonly=self.readonly,
@@ -140,7 +166,7 @@ class Environment:
                 # less what the umask takes, as of any file
                 mode=0o666,
                 readahead=True,
-                max_readers=_READERS,
+                max_readers=READERS,
                 max_spare_txns=16,
             )
         except (lmdb.MemoryError, MemoryError, lmdb.Error) as error:
@@ -156,58 +182,72 @@ def _writable(path: Path) -> bool:
     )
 
 
-class Borrowed:
-    """The use of the environment of a folder for the length of a block; it is opened if it is not.
+class Lent:
+    """Memory of the map for the length of a block; who keeps it keeps the environment open."""
 
-    Not a generator, which would cost as much as a read.
-    """
+    __slots__ = ("_environment", "_exporter", "_value", "_view")
 
-    def __init__(self, path: Path, limit: int | None, *, create: bool, sync: bool) -> None:
-        """Say what to use.
+    def __init__(self, environment: Environment, value: memoryview) -> None:
+        self._environment, self._value = environment, value
 
-        Args:
-            path: The folder, resolved.
-            limit: The most that it may hold, in bytes; None for whatever it is open with.
-            create: Whether to make it if it is not there.
-            sync: Whether each commit is flushed to the last.
-        """
-        self._path, self._limit, self._create, self._sync = path, limit, create, sync
-        self._known: Environment | None = None
-        self._me = threading.get_ident()
-
-    def __enter__(self) -> Environment | None:
-        """Give the environment, or None if it is not there and not to be made.
-
-        Raises:
-            InvalidError: It is open in this process with other options.
-            StorageError: The folder can't be made, or this process was forked while a view was open.
-        """
-        with _gate:
-            known = self._known = _found(self._path, self._limit, create=self._create, sync=self._sync)
-            if known is not None:
-                known.users.append(self._me)
-        return known
+    def __enter__(self) -> memoryview:
+        # slices of a memoryview don't count as exports of it; through another exporter they do
+        self._exporter = PickleBuffer(self._value)
+        self._view = memoryview(self._exporter)
+        return self._view
 
     def __exit__(self, *_: object) -> None:
-        """Let others close it."""
-        if self._known is not None:
-            with _gate:
-                self._known.users.remove(self._me)
-                _gate.notify_all()
+        try:
+            self._view.release()
+            self._exporter.release()
+            self._value.release()
+        except BufferError:
+            self._environment.kept = True
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Tell which data file lies in a folder; None if there is none."""
-    try:
-        status = os.stat(f"{path}/data.mdb")  # noqa: PTH116  # at every call, and a Path costs three times as much
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_dev, status.st_ino
+def borrow(path: str, limit: int | None, *, create: bool, sync: bool) -> Environment | None:
+    """Use the environment of a folder until `give_back`; it is opened if it is not.
+
+    No block, since it is so for each read, and a generator would cost as much as that.
+
+    Args:
+        path: The folder, resolved.
+        limit: The most that it may hold, in bytes; None for whatever it is open with.
+        create: Whether to make it if it is not there.
+        sync: Whether each commit is flushed to the last.
+
+    Returns:
+        The environment, or None if it is not there and not to be made.
+
+    Raises:
+        InvalidError: It is open in this process with other options.
+        StorageError: The folder can't be made, or this process was forked while a view was open.
+    """
+    with _lock:
+        known = _open.get(path)
+        if known is None or known.identity != identity(f"{path}/data.mdb") or not known.has(limit, sync=sync):
+            known = _found(path, limit, create=create, sync=sync)
+        if known is not None:
+            known.users.append(threading.get_ident())
+        return known
 
 
-def _found(path: Path, limit: int | None, *, create: bool, sync: bool) -> Environment | None:
+def give_back(known: Environment, user: int) -> None:
+    """Let others close it.
+
+    Args:
+        known: The environment.
+        user: The thread that borrowed it.
+    """
+    with _lock:
+        known.users.remove(user)
+        if _waiting:
+            _left.notify_all()
+
+
+def _found(path: str, limit: int | None, *, create: bool, sync: bool) -> Environment | None:
     """Find or open the environment of a folder; the caller holds the gate."""
-    there = _identity(path)
+    there = identity(f"{path}/data.mdb")
     known = _open.get(path)
     if known is not None and known.identity != there:
         # the folder was removed, and perhaps made anew; a view of the old one stays valid
@@ -229,7 +269,7 @@ def _found(path: Path, limit: int | None, *, create: bool, sync: bool) -> Enviro
         if there is None:
             _make(path)
         known = _open[path] = Environment(path, limit, sync=sync)
-    if (limit is not None and known.limit != limit) or known.sync != sync:
+    if not known.has(limit, sync=sync):
         raise InvalidError(
             f"The LMDB environment {path} is open in this process with limit={known.limit} and sync={known.sync}: "
             "use the same options for all handles"
@@ -237,12 +277,12 @@ def _found(path: Path, limit: int | None, *, create: bool, sync: bool) -> Enviro
     return known
 
 
-def _make(path: Path) -> None:
+def _make(path: str) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"The folder {path} of an LMDB environment can not be made: {error}") from error
-    kind = _file_system(path)
+    kind = _file_system(Path(path))
     if kind in _REMOTE:
         warnings.warn(
             f"{path} lies on a network file system ({kind}), where the locks of LMDB do not hold: use it from one "
