@@ -13,6 +13,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -251,7 +252,10 @@ def test_a_store_that_lists_in_another_order_tells_all(engine: Engine, monkeypat
     names = [_engine._name(f"generation/p/1/{number:019d}") for number in range(1, 2501)]
     names.reverse()
     names[0], names[2400] = names[2400], names[0]
-    pages = [[(name, None) for name in names[start : start + 1000]] for start in range(0, 2500, 1000)]
+    pages = [
+        [_store.Listed(name, 0, datetime.now(UTC)) for name in names[start : start + 1000]]
+        for start in range(0, 2500, 1000)
+    ]
     monkeypatch.setattr(engine._store, "pages", lambda prefix: iter(pages))
     assert engine.last("generation/p/1/") == "generation/p/1/0000000000000002500"
 

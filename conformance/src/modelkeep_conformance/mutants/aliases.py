@@ -227,9 +227,9 @@ class Unverified(Registry):
 @mutant("A6", "moves that are damaged are left out")
 class DamagedLeftOut(Registry):
     def moves(self, project: ProjectKey, alias: AliasKey) -> list[Move]:
-        return list(self._sound(project, alias))
+        return list(self._readable(project, alias))
 
-    def _sound(self, project: ProjectKey, alias: AliasKey) -> Iterator[Move]:
+    def _readable(self, project: ProjectKey, alias: AliasKey) -> Iterator[Move]:
         for number in sorted(self._numbers(self._moved(project, alias))):
             with contextlib.suppress(CorruptedError):
                 yield self._move(project, alias, number)
