@@ -252,10 +252,8 @@ def test_a_store_that_lists_in_another_order_tells_all(engine: Engine, monkeypat
     names = [_engine._name(f"generation/p/1/{number:019d}") for number in range(1, 2501)]
     names.reverse()
     names[0], names[2400] = names[2400], names[0]
-    pages = [
-        [_store.Listed(name, 0, datetime.now(UTC)) for name in names[start : start + 1000]]
-        for start in range(0, 2500, 1000)
-    ]
+    listed = [_store.Listed(name, 0, datetime.now(UTC)) for name in names]
+    pages = [listed[start : start + 1000] for start in range(0, 2500, 1000)]
     monkeypatch.setattr(engine._store, "pages", lambda prefix: iter(pages))
     assert engine.last("generation/p/1/") == "generation/p/1/0000000000000002500"
 
