@@ -246,3 +246,24 @@ def test_an_id_whose_record_is_collected_while_it_is_written_is_written_all_the_
     assert store.read(PROJECT, RELEASE, Generation.Key(2), UUID(int=5)) == b"state 5"
     with pytest.raises(ConflictError):
         store.write(PROJECT, RELEASE, UUID(int=5), b"other")
+
+
+def test_bytes_that_go_between_a_look_and_the_record_are_stored_again(pack: Callable[..., Package]) -> None:
+    class Strict(Sweeping):
+        def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
+            if seen and not durable:
+                seen.clear()
+                self.sweep(lambda stored: [each.key for each in stored if each.key in needs])
+            if any(need not in self.values for need in needs):
+                raise CorruptedError(f"{needs[0]} is gone")
+            return super().create(key, value, needs=needs, durable=durable)
+
+    seen: list[bool] = []
+    store = keyvalue.Registry(Strict())
+    store.push(pack())
+    store.write(PROJECT, RELEASE, UUID(int=1), b"same")
+    seen.append(True)
+    store.write(PROJECT, RELEASE, UUID(int=2), b"same")
+    close(store, 1, 2)
+    assert store.read(PROJECT, RELEASE, ONE, UUID(int=2)) == b"same"
+    assert not seen

@@ -143,6 +143,10 @@ class Engine(ABC):
 
         Returns:
             False if the key exists; nothing was changed then.
+
+        Raises:
+            CorruptedError: What it needs is not there, or damaged; nothing was changed. (While it is not to be durable, an
+                engine may leave that to a later `create`.)
         """
 
     def stage(self, blob: str, content: memoryview, key: str, value: bytes) -> bool:
@@ -396,11 +400,7 @@ class Registry(_Store, _Registry):
             kept = (known is None or known["digest"] == name) and self._kept(name)
         if known is None:
             record = _dump(key, digest=name, size=len(state))
-            if (
-                self._engine.create(key, record, needs=[blob], durable=False)
-                if kept
-                else self._engine.stage(blob, state, key, record)
-            ):
+            if self._stage(blob, state, key, record, kept=kept):
                 return
             known = self._record(key, "record", project, release, sid)
             if known is None:
@@ -413,6 +413,13 @@ class Registry(_Store, _Registry):
             raise ConflictError(
                 f"{self!r}: state {sid} of {project}/{release} has other bytes already; write under a new id"
             )
+
+    def _stage(self, blob: str, state: memoryview, key: str, record: bytes, *, kept: bool) -> bool:
+        if kept:
+            # unless a collection has deleted the bytes since they were seen
+            with contextlib.suppress(CorruptedError):
+                return self._engine.create(key, record, needs=[blob], durable=False)
+        return self._engine.stage(blob, state, key, record)
 
     def read(self, project: ProjectKey, release: ReleaseKey, generation: GenerationKey, sid: UUID) -> bytes:
         with self._engine.reading():

@@ -1294,23 +1294,28 @@ def test_what_is_written_while_the_archive_is_swept_is_kept(
     assert [generation.get(position) for position in range(3)] == [content, other, b"another"]
 
 
-def test_a_state_whose_bytes_went_before_its_record_came_is_told(
-    path: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("known", [True, False])
+def test_a_state_whose_bytes_went_before_its_record_came_gets_them_again(
+    path: Path, release: Release, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     content = os.urandom(5000)
-    put(release, content).remove()
-    create = _stage.Stage.create
+    if known:
+        put(release, content).remove()
+    create, calls = _stage.Stage.create, 0
 
     def late(stage: _stage.Stage, key: str, value: bytes) -> bool:
-        release.registry.collect(DAY)
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            age(path)
+            release.registry.collect(DAY)
         return create(stage, key, value)
 
     with monkeypatch.context() as patch:
         patch.setattr(_stage.Stage, "create", late)
-        with pytest.raises(CorruptedError, match="Write it again"):
-            release.dump(content)
-    assert list(Path(f"{path}.stage").iterdir()) == []
-    assert put(release, content).get(0) == content
+        sid = release.dump(content)
+    assert calls == 1 + known
+    assert release.put(Tag(states=[sid])).get(0) == content
 
 
 def test_hostile_files_in_the_stage(path: Path, release: Release, tmp_path: Path) -> None:

@@ -174,7 +174,16 @@ class Engine(keyvalue.Engine):
         self._stage.remove(needs)
         return True
 
-    def _create_staged(self, key: str, value: bytes, needs: Sequence[str]) -> bool:
+    def stage(self, blob: str, content: memoryview, key: str, value: bytes) -> bool:
+        self.put(blob, content)
+        if not self._create_staged(key, value):
+            return False
+        # from here on a sweep sees the record; what it deleted before is stored again
+        if not self._has(blob):
+            self.put(blob, content)
+        return True
+
+    def _create_staged(self, key: str, value: bytes, needs: Sequence[str] = ()) -> bool:
         if not self._stage.create(key, value):
             return False
         # a commit takes it out of the stage: look there after the name was free here
@@ -182,15 +191,18 @@ class Engine(keyvalue.Engine):
         if index is not None and index.place(key) is not None:
             self._stage.remove([key])
             return False
-        # from here on a sweep sees the record; what it deleted before is gone
         for need in needs:
-            if not self._stage.has(need) and (index is None or index.place(need) is None):
-                # a commit may have taken it from the stage, as above
-                index = self._now()
-                if index is None or index.place(need) is None:
-                    self._stage.remove([key])
-                    raise self._lost(need)
+            if not self._has(need):
+                self._stage.remove([key])
+                raise self._lost(need)
         return True
+
+    def _has(self, key: str) -> bool:
+        """Whether the stage has a key, or the archive, into which a commit may have taken it from there."""
+        if self._stage.has(key):
+            return True
+        index = self._now()
+        return index is not None and index.place(key) is not None
 
     def replace(self, key: str, value: bytes) -> None:
         with self._writing() as (fd, index):
