@@ -145,8 +145,8 @@ class Engine(ABC):
             False if the key exists; nothing was changed then.
 
         Raises:
-            CorruptedError: What it needs is not there, or damaged; nothing was changed. (While it is not to be durable, an
-                engine may leave that to a later `create`.)
+            CorruptedError: What it needs is not there, or damaged; nothing was changed. While it is not to be durable,
+                an engine may leave that to a later `create`.
         """
 
     def stage(self, blob: str, content: memoryview, key: str, value: bytes) -> bool:
