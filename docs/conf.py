@@ -24,8 +24,8 @@ add_module_names = False
 default_role = "code"
 
 nitpicky = True
-# what belongs to Python and to other libraries is not looked up: that would need the network
-nitpick_ignore_regex = [("py:.*", r"(?!modelkeep).*")]
+# what belongs to Python and to other libraries is not looked up, which would need the network; nor are type variables
+nitpick_ignore_regex = [("py:.*", r"(?!modelkeep).*"), ("py:class", r"modelkeep\.\w+\._[A-Z]\w*")]
 
 
 def _mark_code(_app: Sphinx, what: str, _name: str, _obj: object, _options: object, lines: list[str]) -> None:
