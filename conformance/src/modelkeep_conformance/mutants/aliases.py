@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from modelkeep import ConflictError, CorruptedError, MissingError, Move
 from modelkeep._key import AliasKey, ProjectKey, ReleaseKey
 from modelkeep_conformance.mutants.define import gap, mutant
+from modelkeep_conformance.mutants.durability import HeldBack
 from modelkeep_conformance.mutants.reference import Engine, Registry
 
 _PREFIX = "alias/"
@@ -176,26 +177,9 @@ class MoveInPlace(Engine):
 
 
 @mutant("A5", "a move is held back until the next one")
-class MoveHeldBack(Engine):
+class MoveHeldBack(HeldBack):
     held: ClassVar[dict[str, tuple[str, bytes]]] = {}
-
-    def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
-        if not key.startswith(_PREFIX):
-            return super().create(key, value, needs=needs, durable=durable)
-        if self.get(key) is not None:
-            return False
-        if last := self.held.pop(self.place, None):
-            super().create(*last)
-        self.held[self.place] = key, value
-        return True
-
-    def get(self, key: str) -> bytes | None:
-        last = self.held.get(self.place)
-        return last[1] if last and last[0] == key else super().get(key)
-
-    def keys(self, prefix: str) -> list[str]:
-        last = self.held.get(self.place)
-        return super().keys(prefix) + ([last[0]] if last and last[0].startswith(prefix) else [])
+    families = (_PREFIX,)
 
 
 @mutant("D5", "moves are not flushed")

@@ -31,9 +31,10 @@ class InMemory(Volatile):
 @mutant("D1", "the last commit is held back until the next one", kind="inventory")
 class HeldBack(Engine):
     held: ClassVar[dict[str, tuple[str, bytes]]] = {}
+    families: ClassVar[tuple[str, ...]] = ("generation/", "application/")
 
     def create(self, key: str, value: bytes, **_: Any) -> bool:
-        if not key.startswith(("generation/", "application/")):
+        if not key.startswith(self.families):
             return super().create(key, value)
         if self.get(key) is not None:
             return False

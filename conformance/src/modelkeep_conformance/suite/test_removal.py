@@ -13,6 +13,16 @@ from modelkeep_conformance.processes import forked, in_processes, in_threads
 from modelkeep_conformance.suite import clause
 
 
+def _all_miss(calls: list[Callable[[], Any]], project: str, what: str) -> None:
+    for number, call in enumerate(calls):
+        try:
+            call()
+        except MissingError as error:
+            assert project in str(error)
+        else:
+            raise AssertionError(f"call {number} still has {what}")
+
+
 def _gone(registry: Any, generation: int, version: str = VERSION, project: str = PROJECT) -> None:
     """Every method that would read a generation raises MissingError."""
     calls: list[Callable[[], Any]] = [
@@ -21,13 +31,7 @@ def _gone(registry: Any, generation: int, version: str = VERSION, project: str =
         lambda: registry.view(project, version, generation, sid(1)).__enter__(),
         lambda: registry.remove(project, version, generation),
     ]
-    for number, call in enumerate(calls):
-        try:
-            call()
-        except MissingError as error:
-            assert project in str(error)
-        else:
-            raise AssertionError(f"call {number} still has {project}/{version}/{generation}")
+    _all_miss(calls, project, f"{project}/{version}/{generation}")
 
 
 def _release_gone(registry: Any, version: str = VERSION, project: str = PROJECT) -> None:
@@ -40,13 +44,7 @@ def _release_gone(registry: Any, version: str = VERSION, project: str = PROJECT)
         lambda: registry.close(project, version, 99, Tag()),
         lambda: registry.remove(project, version),
     ]
-    for number, call in enumerate(calls):
-        try:
-            call()
-        except MissingError as error:
-            assert project in str(error)
-        else:
-            raise AssertionError(f"call {number} still has {project}/{version}")
+    _all_miss(calls, project, f"{project}/{version}")
 
 
 @clause("V1")

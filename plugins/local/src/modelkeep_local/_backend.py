@@ -305,13 +305,13 @@ class Registry(_Place, modelkeep.Registry):
         stage = folder / _STAGE
         stage.mkdir(exist_ok=True)
         path = stage / f"{sid}.bin"
-        conflict = ConflictError(
-            f"{self!r}: state {sid} of {project}/{release} has other bytes already; write under a new id"
-        )
         note, there = self._note(folder, sid), os.path.lexists(path)
-        # ForML takes a state out of the stage when it commits, and leaves our note of it
+        # ForML takes a state out of the stage when it commits, and leaves our note of it; or it has made some
+        # generations, or the stage was not copied with them: then all have to be looked into
         if (note and not there) or not os.path.lexists(f"{stage}/{_IDS}"):
-            self._check_committed(folder, sid, digest(content), conflict)
+            known = self._committed(folder, sid)
+            if known is not None and digest_content(known) != digest(content):
+                raise self._taken(project, release, sid)
         with self._disk.partial(stage) as partial:
             # `close` flushes it
             name = self._disk.create(partial, content, flush=False)
@@ -319,16 +319,16 @@ class Registry(_Place, modelkeep.Registry):
                 # whose note it is has the id, so it is made before the file: after a loss of power there is no file
                 # without one
                 note = self._claim(folder, sid, name)
-            known = note.digest if note else ""
+            noted = note.digest if note else ""
             try:
                 sound = there and digest_content(path) == name
             except FileNotFoundError:
                 # it was collected since we looked
                 self.write(project, release, sid, content)
                 return
-            if known not in ("", name) or (note is None and not sound):
-                raise conflict
-            if note and not known:
+            if noted not in ("", name) or (note is None and not sound):
+                raise self._taken(project, release, sid)
+            if note and not noted:
                 self._disk.replace(stage / f"{sid}.toml", self._noted(sid, name))
             if not sound:
                 partial.replace(path)
@@ -342,11 +342,10 @@ class Registry(_Place, modelkeep.Registry):
                 self._place(partial, f"{stage}/{sid}.toml")
         return self._note(folder, sid) or _Note(name, trusted=True)
 
-    def _check_committed(self, folder: Path, sid: UUID, name: str, conflict: ConflictError) -> None:
-        """Look into all generations for an id, where ForML has made some or the stage was not copied with them."""
-        known = self._committed(folder, sid)
-        if known is not None and digest_content(known) != name:
-            raise conflict
+    def _taken(self, project: Project.Key, release: Release.Key, sid: UUID) -> ConflictError:
+        return ConflictError(
+            f"{self!r}: state {sid} of {project}/{release} has other bytes already; write under a new id"
+        )
 
     def _place(self, partial: Path, staged: str) -> None:
         """Give a file its name, unless another one has it."""
