@@ -26,36 +26,15 @@ from modelkeep import (
 from modelkeep._guard import GuardedRegistry
 from modelkeep.backend import seal
 
+from .dictionary import Dictionary
+
 NOW = timedelta(0)
 PROJECT = Project.Key("digits")
 RELEASE = Release.Key("1.0")
 ONE = Generation.Key(1)
 
 
-class Plain(keyvalue.Engine):
-    """A dictionary that can't be collected."""
-
-    def __init__(self) -> None:
-        self.place = "here"
-        self.values: dict[str, bytes] = {}
-
-    def get(self, key: str) -> bytes | None:
-        return self.values.get(key)
-
-    def put(self, key: str, value: memoryview) -> None:
-        self.values[key] = bytes(value)
-
-    def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
-        return self.values.setdefault(key, value) is value
-
-    def replace(self, key: str, value: bytes) -> None:
-        self.values[key] = value
-
-    def keys(self, prefix: str) -> list[str]:
-        return [key for key in list(self.values) if key.startswith(prefix)]
-
-
-class Sweeping(Plain):
+class Sweeping(Dictionary):
     """A dictionary that can be collected; all that it has is of one age.
 
     Attributes:
@@ -150,7 +129,7 @@ def test_a_backend_that_collects_nothing_says_so(pack: Callable[..., Package]) -
     bare: Any = type("Bare", (Registry,), kept)
     with pytest.raises(UnsupportedError, match=r"Bare\(\) can not free .*7 days"):
         bare().collect(timedelta(days=7))
-    store = keyvalue.Registry(Plain())
+    store = keyvalue.Registry(Dictionary())
     store.push(pack())
     for dry_run in (True, False):
         with pytest.raises(UnsupportedError):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
@@ -24,41 +23,12 @@ from modelkeep import (
 )
 from modelkeep.backend import digest, seal
 
+from .dictionary import Dictionary
+
 PROJECT = Project.Key("digits")
 RELEASE = Release.Key("1.0")
 ONE = Generation.Key(1)
 SID = UUID(int=1)
-
-
-class Dictionary(keyvalue.Engine):
-    """The least that an author can write; it notes what was asked of it."""
-
-    def __init__(self, place: str = "here") -> None:
-        self.place = place
-        self.values: dict[str, bytes] = {}
-        self.lock = threading.Lock()
-        self.puts: list[str] = []
-        self.creates: list[tuple[str, tuple[str, ...], bool]] = []
-
-    def get(self, key: str) -> bytes | None:
-        return self.values.get(key)
-
-    def put(self, key: str, value: memoryview) -> None:
-        self.puts.append(key)
-        self.values[key] = bytes(value)
-
-    def create(self, key: str, value: bytes, *, needs: Sequence[str] = (), durable: bool = True) -> bool:
-        assert all(need in self.values for need in needs), "what is needed has to be there before"
-        with self.lock:
-            self.creates.append((key, tuple(needs), durable))
-            return self.values.setdefault(key, value) is value
-
-    def replace(self, key: str, value: bytes) -> None:
-        self.values[key] = value
-
-    def keys(self, prefix: str) -> list[str]:
-        assert prefix.endswith("/")
-        return [key for key in list(self.values) if key.startswith(prefix)]
 
 
 @pytest.fixture
